@@ -1,0 +1,48 @@
+//! What happened. Past tense: an event is a fact once the log has it.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::text::{CodePoints, Delta, Utf16};
+
+use super::{ClientId, MessageId, UserId, Version};
+
+/// A fact in the stream of a document.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The text was edited; the document has one version more.
+    Edited(Edited),
+}
+
+/// An edit, as it was applied and as it came.
+#[derive(Debug, Clone)]
+pub struct Edited {
+    /// The change of the document as of the version before.
+    pub applied: Delta<Utf16>,
+    /// The same change counted in code points; `None` where the numbers are the same.
+    pub in_code_points: Option<Delta<CodePoints>>,
+    /// Whether `applied` differs from what was sent.
+    pub transformed: bool,
+    /// Who asked for it, and how.
+    pub cause: Arc<Cause>,
+}
+
+/// Who asked for an event, and in which words. Never needed to rebuild a document's text; needed to
+/// answer a repeated message, to transform a client's later edits, and to say who wrote what.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The user, from the connection and not from the message.
+    pub user: UserId,
+    /// The client instance.
+    pub client: ClientId,
+    /// The version that the edit's positions refer to, together with the client's own edits in flight.
+    pub base: Version,
+    /// The version from which a replay of the log rebuilds the context of this client's edits: at `origin`
+    /// the client had seen everything, and nothing of its own was in flight.
+    pub origin: Version,
+    /// The message that the client named as its predecessor.
+    pub after: Option<MessageId>,
+    /// `data` as the client sent it, JSON.
+    pub received: Arc<RawValue>,
+}

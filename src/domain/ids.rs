@@ -1,0 +1,110 @@
+//! Names and numbers as types, so that none can be taken for another.
+
+use std::{fmt, sync::Arc};
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be 1 to 128 characters of {allowed}")]
+pub struct IdError {
+    /// What the id names, e.g. `document_id`.
+    pub what: &'static str,
+    /// The characters that it may have.
+    pub allowed: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, $accepts:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the length and every character.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let accepts: fn(char) -> bool = $accepts;
+                let mut length = 0;
+                let fits = text.chars().all(|c| { length += 1; length <= 128 && accepts(c) });
+                if fits && length > 0 { Ok(Self(text.into())) } else { Err(IdError { what: $what, allowed: $allowed }) }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+const fn is_id_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '~')
+}
+
+id!(
+    /// Names a document.
+    DocumentId, "document_id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
+);
+id!(
+    /// Names a client instance, the same across reconnects, unique per user.
+    ClientId, "client_id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
+);
+id!(
+    /// Names a user.
+    UserId, "user_id", "anything but control characters", |c| !c.is_control()
+);
+id!(
+    /// Names a message, so that it happens once however often it is sent.
+    MessageId, "message_id", "anything but control characters", |c| !c.is_control()
+);
+
+/// The place of an event in its stream: 1, 2, 3, … without gaps. 0 stands before the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// The number of operations committed to a document. It starts at 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Seq {
+    /// The place after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Version {
+    /// The version after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A moment of the server's clock: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);

@@ -1,0 +1,9 @@
+//! What can happen to a document, in the product's own words: ids, commands, events, rejections.
+//!
+//! Pure: time and ids come in with the event.
+
+mod event;
+mod ids;
+
+pub use event::{Cause, Edited, Event};
+pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, Timestamp, UserId, Version};

@@ -1,0 +1,7 @@
+//! **scriptorium**: a persistent, event-sourced collaboration backend.
+//!
+//! People write one document together over WebSockets; every edit is in the event log, on disk,
+//! before it is acknowledged. `ARCHITECTURE.md` is the map of this crate.
+
+pub mod domain;
+pub mod text;

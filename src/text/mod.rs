@@ -1,0 +1,25 @@
+//! The algebra of rich text: changes ([`Delta`]), the document they change ([`RichText`]), and how
+//! concurrent changes are carried over one another.
+//!
+//! The algebra is that of Quill's Delta (<https://github.com/slab/delta>), to the letter. Lengths and
+//! positions count in a [`Unit`]: UTF-16 code units ([`Utf16`], the default) or Unicode code points
+//! ([`CodePoints`]). Everything here is synchronous and deterministic.
+
+mod attributes;
+mod delta;
+mod op;
+mod unit;
+
+pub use attributes::Attributes;
+pub use delta::Delta;
+pub use op::{Content, Embed, Op};
+pub use unit::{CodePoints, Text, Unit, Utf16};
+
+/// Who keeps its place when two concurrent changes meet at one position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// The change that is transformed *over* came first: its inserts stay left, its attribute values stay.
+    First,
+    /// The change that is transformed came first.
+    Second,
+}
