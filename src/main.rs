@@ -1,1 +1,3 @@
+//! The `scriptorium` binary.
+
 fn main() {}
