@@ -104,7 +104,3 @@ impl Version {
         Self(self.0 + 1)
     }
 }
-
-/// A moment of the server's clock: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);

@@ -4,6 +4,8 @@
 
 mod event;
 mod ids;
+mod timestamp;
 
 pub use event::{Cause, Edited, Event};
-pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, Timestamp, UserId, Version};
+pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, UserId, Version};
+pub use timestamp::{NotATime, Timestamp};

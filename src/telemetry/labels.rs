@@ -1,0 +1,238 @@
+//! The values that a label may have: closed sets, so that no client can grow the number of series.
+
+/// A label whose values are known beforehand.
+pub(super) trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Self::index`].
+    const ALL: &'static [Self];
+    /// The value as text.
+    fn value(self) -> &'static str;
+    /// The place in [`Self::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident as $label:literal { $($(#[$value_doc:meta])* $value:ident = $text:literal,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$value_doc])* $value,)+ }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$value),+];
+            fn value(self) -> &'static str {
+                match self { $(Self::$value => $text),+ }
+            }
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// The wire format that a client speaks.
+    Dialect as "dialect" {
+        /// `/v1/ws/documents/{document_id}`.
+        Document = "document",
+    }
+
+    /// Why a connection ended.
+    CloseReason as "reason" {
+        /// The client said goodbye.
+        ClientClosed = "client_closed",
+        /// The client vanished: the connection broke without a goodbye.
+        ClientLost = "client_lost",
+        /// Nothing was heard from the client for `heartbeat.timeout`.
+        HeartbeatTimeout = "heartbeat_timeout",
+        /// A newer connection of the same client took over.
+        Superseded = "superseded",
+        /// The token was bad or missing, or does not allow reading.
+        Unauthorized = "unauthorized",
+        /// The token ran out during the connection.
+        TokenExpired = "token_expired",
+        /// The document does not exist and may not be made.
+        DocumentNotFound = "document_not_found",
+        /// A frame was larger than `limits.message_bytes`.
+        MessageTooLarge = "message_too_large",
+        /// The client read too slowly; its outbox was full.
+        SlowConsumer = "slow_consumer",
+        /// The client broke a rule of WebSocket, or flooded.
+        PolicyViolation = "policy_violation",
+        /// The server is stopping.
+        ShuttingDown = "shutting_down",
+        /// A mistake of ours.
+        Internal = "internal",
+    }
+
+    /// Why a request for a WebSocket was refused before the upgrade.
+    Refusal as "reason" {
+        /// A malformed id, query or handshake.
+        BadRequest = "bad_request",
+        /// An `Origin` that is not allowed.
+        ForbiddenOrigin = "forbidden_origin",
+        /// No valid identity.
+        Unauthorized = "unauthorized",
+        /// No such route.
+        NotFound = "not_found",
+        /// `limits.connections` is reached.
+        TooManyConnections = "too_many_connections",
+        /// The server is stopping.
+        ShuttingDown = "shutting_down",
+    }
+
+    /// How a connection with `since` began.
+    Resume as "outcome" {
+        /// With what it had missed, and nothing else.
+        Resumed = "resumed",
+        /// With the whole document, for a reason other than the two below.
+        FullSync = "full_sync",
+        /// With the whole document: more was missed than `documents.max_resume_events`.
+        TooOld = "too_old",
+        /// With the whole document: the client was ahead of the log.
+        Ahead = "ahead",
+    }
+
+    /// What a client sent.
+    Received as "kind" {
+        /// `operation`/`document_edit`.
+        DocumentEdit = "document_edit",
+        /// `system`/`document_sync`.
+        DocumentSync = "document_sync",
+        /// `system`/`authenticate`.
+        Authenticate = "authenticate",
+        /// `system`/`ping`.
+        Ping = "ping",
+        /// An event that the server does not know.
+        Unknown = "unknown",
+        /// Not JSON, or not as the contract says.
+        Invalid = "invalid",
+    }
+
+    /// What the server sent.
+    Sent as "kind" {
+        /// `operation_ack`.
+        Ack = "ack",
+        /// `operation_broadcast`.
+        Broadcast = "broadcast",
+        /// `document_sync`.
+        Sync = "sync",
+        /// `error`.
+        Error = "error",
+        /// `pong`.
+        Pong = "pong",
+        /// Anything else: `connection_ack`, `disconnect`, …
+        Other = "other",
+    }
+
+    /// How one append to the log ended.
+    Append as "outcome" {
+        /// Durable.
+        Committed = "committed",
+        /// The stream had moved on; the caller reads the tail and tries again.
+        Stale = "stale",
+        /// The log had every message already.
+        Repeated = "repeated",
+        /// The log could not be written.
+        Unavailable = "unavailable",
+    }
+
+    /// Whether something succeeded.
+    Outcome as "outcome" {
+        /// It did.
+        Ok = "ok",
+        /// It did not.
+        Failed = "failed",
+    }
+
+    /// The `error_code` of an error event.
+    ErrorCode as "code" {
+        /// The frame is not JSON.
+        InvalidJson = "INVALID_JSON",
+        /// The event is not as the contract says.
+        InvalidMessage = "INVALID_MESSAGE",
+        /// An id is malformed.
+        InvalidId = "INVALID_ID",
+        /// No such event.
+        UnknownEvent = "UNKNOWN_EVENT",
+        /// A `message_id` was used again with other content.
+        MessageIdConflict = "MESSAGE_ID_CONFLICT",
+        /// The `client_id` is not the connection's.
+        ClientIdMismatch = "CLIENT_ID_MISMATCH",
+        /// No valid token.
+        Unauthorized = "UNAUTHORIZED",
+        /// The token ran out.
+        TokenExpired = "TOKEN_EXPIRED",
+        /// The token does not allow this.
+        InsufficientPermissions = "INSUFFICIENT_PERMISSIONS",
+        /// The operation does not fit the document.
+        InvalidOperation = "INVALID_OPERATION",
+        /// The version is ahead of the document.
+        VersionAhead = "VERSION_AHEAD",
+        /// The edit before this one was refused.
+        PredecessorRefused = "PREDECESSOR_REFUSED",
+        /// No such document.
+        DocumentNotFound = "DOCUMENT_NOT_FOUND",
+        /// The document would be too long.
+        DocumentTooLarge = "DOCUMENT_TOO_LARGE",
+        /// The message is too long.
+        MessageTooLarge = "MESSAGE_TOO_LARGE",
+        /// Too many messages.
+        RateLimited = "RATE_LIMITED",
+        /// The client reads too slowly.
+        SlowConsumer = "SLOW_CONSUMER",
+        /// The log could not be written.
+        StorageUnavailable = "STORAGE_UNAVAILABLE",
+        /// A mistake of ours.
+        Internal = "INTERNAL",
+        /// A code that is not in this list; add it.
+        Other = "OTHER",
+    }
+
+    /// The close code of a connection.
+    CloseCode as "code" {
+        /// Normal.
+        Normal = "1000",
+        /// Going away.
+        GoingAway = "1001",
+        /// Protocol error.
+        Protocol = "1002",
+        /// Unsupported data.
+        Unsupported = "1003",
+        /// None was given.
+        NoStatus = "1005",
+        /// The connection broke.
+        Abnormal = "1006",
+        /// Text that is not UTF-8.
+        InvalidPayload = "1007",
+        /// Policy violation.
+        Policy = "1008",
+        /// Message too big.
+        TooBig = "1009",
+        /// Internal error.
+        InternalError = "1011",
+        /// The server restarts.
+        Restarting = "1012",
+        /// Unauthorized.
+        Unauthorized = "4003",
+        /// Banned or throttled.
+        Banned = "4004",
+        /// A code of the client's own.
+        Other = "other",
+    }
+}
+
+impl CloseCode {
+    /// The label of a close code off the wire.
+    pub fn of(code: u16) -> Self {
+        Self::ALL.iter().copied().find(|known| known.value().parse() == Ok(code)).unwrap_or(Self::Other)
+    }
+}
+
+impl ErrorCode {
+    /// The label of an `error_code`.
+    pub fn of(code: &str) -> Self {
+        Self::ALL.iter().copied().find(|known| known.value() == code).unwrap_or(Self::Other)
+    }
+}

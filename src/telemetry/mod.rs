@@ -1,0 +1,13 @@
+//! What the service says about itself: metrics and logs.
+//!
+//! A [`Metrics`] belongs to one running application. Nothing global is installed, so two applications in
+//! one process (tests) count apart. Every handle is made once, at the start: counting costs some
+//! nanoseconds and looks nothing up.
+
+mod declarations;
+mod labels;
+pub mod logging;
+mod metrics;
+
+pub use labels::{Append, CloseCode, CloseReason, Dialect, ErrorCode, Outcome, Received, Refusal, Resume, Sent};
+pub use metrics::Metrics;
