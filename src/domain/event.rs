@@ -8,6 +8,26 @@ use crate::text::{CodePoints, Delta, Utf16};
 
 use super::{ClientId, MessageId, UserId, Version};
 
+/// What positions and lengths on a connection count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum PositionEncoding {
+    /// UTF-16 code units, as in JavaScript.
+    #[default]
+    Utf16,
+    /// Unicode code points, as in Python.
+    Utf32,
+}
+
+impl PositionEncoding {
+    /// The name on the wire and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Utf16 => "utf-16",
+            Self::Utf32 => "utf-32",
+        }
+    }
+}
+
 /// A fact in the stream of a document.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -43,6 +63,8 @@ pub struct Cause {
     pub origin: Version,
     /// The message that the client named as its predecessor.
     pub after: Option<MessageId>,
+    /// What the positions in `received` count.
+    pub encoding: PositionEncoding,
     /// `data` as the client sent it, JSON.
     pub received: Arc<RawValue>,
 }
