@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::Priority;
 
 /// Attributes of a stretch of text, or a change of them, in which `null` takes an attribute away.
 ///
-/// Empty attributes and no attributes are one and the same, and cost nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Empty attributes and no attributes are one and the same, and cost nothing. Values are equal as in
+/// JavaScript, where 1 and 1.0 are one number.
+#[derive(Debug, Clone, Default)]
 pub struct Attributes(Option<Arc<BTreeMap<String, Value>>>);
 
 impl Attributes {
@@ -33,10 +36,108 @@ impl Attributes {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.as_ref()?.get(name)
     }
+
+    /// This change followed by `later`, as one change: the later value wins, `null`s stay, because they
+    /// still have to take something away. (Quill's `AttributeMap.compose` with `keepNull`.)
+    #[must_use]
+    pub fn compose(&self, later: &Self) -> Self {
+        match (&self.0, &later.0) {
+            (_, None) => self.clone(),
+            (None, _) => later.clone(),
+            (Some(earlier), Some(later)) => {
+                let mut map = BTreeMap::clone(earlier);
+                map.extend(later.iter().map(|(name, value)| (name.clone(), value.clone())));
+                Self::new(map)
+            }
+        }
+    }
+
+    /// These attributes of text after `change`: nothing is left to take away, so no `null` stays.
+    /// (Quill's `AttributeMap.compose` without `keepNull`.)
+    #[must_use]
+    pub fn changed_by(&self, change: &Self) -> Self {
+        if change.is_empty() { self.clone() } else { self.compose(change).without_nulls() }
+    }
+
+    /// These attributes without those that are `null`.
+    #[must_use]
+    pub fn without_nulls(self) -> Self {
+        if self.iter().all(|(_, value)| !value.is_null()) {
+            return self;
+        }
+        self.keep(|_, value| !value.is_null())
+    }
+
+    /// The change that undoes this one on text that had `base`. (Quill's `AttributeMap.invert`: a list or an
+    /// object in `base` is set again even where it did not change, because JavaScript compares those by
+    /// identity.)
+    #[must_use]
+    pub fn invert(&self, base: &Self) -> Self {
+        let restored = |(name, value): (&str, &Value)| {
+            let before = base.get(name);
+            let unchanged = before.is_some_and(|before| scalars_equal(before, value));
+            (!unchanged).then(|| (name.to_owned(), before.cloned().unwrap_or(Value::Null)))
+        };
+        self.iter().filter_map(restored).collect()
+    }
+
+    /// The concurrent change `other` of the same text as it is to be made after this one.
+    /// (Quill's `AttributeMap.transform`.)
+    #[must_use]
+    pub fn transform(&self, other: &Self, priority: Priority) -> Self {
+        if priority == Priority::Second || self.is_empty() || other.is_empty() {
+            return other.clone();
+        }
+        other.keep(|name, _| self.get(name).is_none())
+    }
+
+    fn keep(&self, wanted: impl Fn(&str, &Value) -> bool) -> Self {
+        self.iter().filter(|(name, value)| wanted(name, value)).map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+}
+
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                let same = |((a, x), (b, y)): ((&String, &Value), (&String, &Value))| a == b && values_equal(x, y);
+                Arc::ptr_eq(a, b) || a.len() == b.len() && a.iter().zip(b.iter()).all(same)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FromIterator<(String, Value)> for Attributes {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
         Self::new(pairs.into_iter().collect())
+    }
+}
+
+/// Whether two JSON values are the same to JavaScript: all numbers are doubles, the order of an object's
+/// keys does not matter.
+fn values_equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| values_equal(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => objects_equal(a, b),
+        _ => scalars_equal(a, b),
+    }
+}
+
+/// See [`values_equal`].
+pub(super) fn objects_equal(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| values_equal(a, b)))
+}
+
+/// `===` of JavaScript, with lists and objects unequal to everything.
+#[expect(clippy::float_cmp, reason = "this is the equality of JavaScript's numbers")]
+fn scalars_equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(_) | Value::Object(_), _) => false,
+        _ => a == b,
     }
 }

@@ -5,15 +5,19 @@
 //! positions count in a [`Unit`]: UTF-16 code units ([`Utf16`], the default) or Unicode code points
 //! ([`CodePoints`]). Everything here is synchronous and deterministic.
 
+mod algebra;
 mod attributes;
+mod cursor;
 mod delta;
 mod op;
+mod string;
 mod unit;
 
 pub use attributes::Attributes;
 pub use delta::Delta;
 pub use op::{Content, Embed, Op};
-pub use unit::{CodePoints, Text, Unit, Utf16};
+pub use string::Text;
+pub use unit::{CodePoints, Unit, Utf16};
 
 /// Who keeps its place when two concurrent changes meet at one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

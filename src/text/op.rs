@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Attributes, Text, Unit};
+use super::{Attributes, Text, Unit, attributes::objects_equal};
 
 /// Something in a document that is not text, e.g. `{"image": url}`. Its length is 1 in every unit.
 pub type Embed = Arc<Map<String, Value>>;
 
 /// What an insert inserts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Content {
     /// Text; never empty inside a [`super::Delta`].
     Text(Text),
@@ -24,6 +24,16 @@ impl Content {
         match self {
             Self::Text(text) => text.length::<U>(),
             Self::Embed(_) => 1,
+        }
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Embed(a), Self::Embed(b)) => Arc::ptr_eq(a, b) || objects_equal(a, b),
+            _ => false,
         }
     }
 }
@@ -42,7 +52,7 @@ pub enum Op {
     Insert {
         /// What.
         content: Content,
-        /// With which attributes.
+        /// With which attributes; none of them is `null` inside a [`super::Delta`].
         attributes: Attributes,
     },
     /// Deletes the next `length` units.
@@ -58,6 +68,23 @@ impl Op {
         match self {
             Self::Retain { length, .. } | Self::Delete { length } => *length,
             Self::Insert { content, .. } => content.length::<U>(),
+        }
+    }
+
+    /// The first `length` units, which must be less than all, and the rest.
+    pub(super) fn split_at<U: Unit>(&self, length: usize) -> (Self, Self) {
+        match self {
+            Self::Retain { length: all, attributes } => (
+                Self::Retain { length, attributes: attributes.clone() },
+                Self::Retain { length: all - length, attributes: attributes.clone() },
+            ),
+            Self::Delete { length: all } => (Self::Delete { length }, Self::Delete { length: all - length }),
+            Self::Insert { content: Content::Text(text), attributes } => {
+                let (head, tail) = text.split_at::<U>(length);
+                let insert = |text| Self::Insert { content: Content::Text(text), attributes: attributes.clone() };
+                (insert(head), insert(tail))
+            }
+            Self::Insert { content: Content::Embed(_), .. } => unreachable!("an embed has length 1"),
         }
     }
 }

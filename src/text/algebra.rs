@@ -1,0 +1,157 @@
+//! How changes combine: one after the other ([`Delta::compose`]), and one beside the other
+//! ([`Delta::transform`]).
+
+use super::{Delta, Op, Priority, Unit, cursor::Cursor};
+
+impl<U: Unit> Delta<U> {
+    /// This change followed by `other`, which was made on its result, as one change. (Quill's `compose`.)
+    #[must_use]
+    pub fn compose(&self, other: &Self) -> Self {
+        let (mut ours, mut theirs) = (Cursor::<U>::new(self.ops()), Cursor::<U>::new(other.ops()));
+        let mut composed = Self::new();
+        loop {
+            match (ours.peek(), theirs.peek()) {
+                (_, None) => {
+                    composed.extend(ours.rest());
+                    return composed.chop();
+                }
+                (None, _) => {
+                    composed.extend(theirs.rest());
+                    return composed.chop();
+                }
+                (_, Some(Op::Insert { .. })) => composed.push(theirs.take(usize::MAX)),
+                (Some(Op::Delete { .. }), _) => composed.push(ours.take(usize::MAX)),
+                _ => {
+                    let length = ours.length().min(theirs.length());
+                    composed.extend(one_then_other(ours.take(length), theirs.take(length)));
+                }
+            }
+        }
+    }
+
+    /// The concurrent change `other` of the same document, as it is to be made after this one. (Quill's
+    /// `this.transform(other, priority)`, where [`Priority::First`] is `true`: this change came first.)
+    #[must_use]
+    pub fn transform(&self, other: &Self, priority: Priority) -> Self {
+        let (mut ours, mut theirs) = (Cursor::<U>::new(self.ops()), Cursor::<U>::new(other.ops()));
+        let mut transformed = Self::new();
+        loop {
+            match (ours.peek(), theirs.peek()) {
+                (_, None) => return transformed.chop(),
+                (None, _) => {
+                    transformed.extend(theirs.rest());
+                    return transformed.chop();
+                }
+                (Some(Op::Insert { .. }), Some(their))
+                    if priority == Priority::First || !matches!(their, Op::Insert { .. }) =>
+                {
+                    transformed = transformed.retain(ours.length());
+                    ours.skip();
+                }
+                (_, Some(Op::Insert { .. })) => transformed.push(theirs.take(usize::MAX)),
+                _ => {
+                    let length = ours.length().min(theirs.length());
+                    transformed.extend(other_after_one(&ours.take(length), theirs.take(length), priority));
+                }
+            }
+        }
+    }
+
+    /// Where a position of the document is after this change. (Quill's `transformPosition`, where
+    /// [`Priority::First`] is `true`: text inserted just at the position goes behind it.)
+    #[must_use]
+    pub fn transform_position(&self, position: usize, priority: Priority) -> usize {
+        let (mut position, mut offset) = (position, 0);
+        for op in self.ops() {
+            if offset > position {
+                break;
+            }
+            let length = op.length::<U>();
+            match op {
+                Op::Delete { .. } => {
+                    position -= length.min(position - offset);
+                    continue;
+                }
+                Op::Insert { .. } if offset < position || priority == Priority::Second => position += length,
+                Op::Insert { .. } | Op::Retain { .. } => {}
+            }
+            offset += length;
+        }
+        position
+    }
+}
+
+/// What `one` and then `other` do to the same stretch, which is as long as each of them.
+fn one_then_other(one: Op, other: Op) -> Option<Op> {
+    match (one, other) {
+        (Op::Retain { .. }, Op::Delete { length }) => Some(Op::Delete { length }),
+        (Op::Retain { attributes, .. }, Op::Retain { length, attributes: later }) => {
+            Some(Op::Retain { length, attributes: attributes.compose(&later) })
+        }
+        (Op::Insert { content, attributes }, Op::Retain { attributes: later, .. }) => {
+            Some(Op::Insert { content, attributes: attributes.changed_by(&later) })
+        }
+        // An insert that is deleted again never was. The other pairs do not meet here: deletes of the first
+        // change and inserts of the second cover nothing of the document between the two.
+        _ => None,
+    }
+}
+
+/// What is left of `other` after `one`, both over the same stretch.
+fn other_after_one(one: &Op, other: Op, priority: Priority) -> Option<Op> {
+    match (one, other) {
+        (Op::Retain { attributes: ours, .. }, Op::Retain { length, attributes }) => {
+            Some(Op::Retain { length, attributes: ours.transform(&attributes, priority) })
+        }
+        (Op::Retain { .. }, delete) => Some(delete),
+        // What is deleted already is neither formatted nor deleted again.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::text::{Attributes, Delta, Priority, Utf16};
+
+    fn attributes(name: &str, value: serde_json::Value) -> Attributes {
+        [(name.to_owned(), value)].into_iter().collect()
+    }
+
+    fn delta() -> Delta<Utf16> {
+        Delta::new()
+    }
+
+    #[test]
+    fn a_plain_retain_at_the_end_is_not_there() {
+        assert_eq!(delta().retain(3), delta());
+        assert_eq!(delta().insert("a", Attributes::NONE).retain(3), delta().insert("a", Attributes::NONE));
+        assert_eq!(delta().retain(2).retain(1).delete(1).ops().len(), 2);
+    }
+
+    #[test]
+    fn an_insert_goes_before_a_delete_and_joins_its_neighbour() {
+        let built = delta().insert("a", Attributes::NONE).delete(2).insert("b", Attributes::NONE).delete(1);
+        assert_eq!(built, delta().insert("ab", Attributes::NONE).delete(3));
+    }
+
+    #[test]
+    fn one_and_one_point_zero_are_the_same_number() {
+        let (int, float) = (attributes("size", json!(1)), attributes("size", json!(1.0)));
+        assert_eq!(delta().insert("a", int.clone()).insert("b", float), delta().insert("ab", int));
+    }
+
+    #[test]
+    fn of_two_inserts_at_one_place_the_first_stays_left() {
+        let (a, b) = (delta().insert("A", Attributes::NONE), delta().insert("b", Attributes::NONE));
+        assert_eq!(a.transform(&b, Priority::First), delta().retain(1).insert("b", Attributes::NONE));
+        assert_eq!(b.transform(&a, Priority::Second), a);
+    }
+
+    #[test]
+    fn halves_of_a_surrogate_pair_keep_their_lengths() {
+        let cut = delta().insert("a😀b", Attributes::NONE).compose(&delta().retain(2).delete(1));
+        assert_eq!(cut, delta().insert("a\u{FFFD}b", Attributes::NONE));
+    }
+}
