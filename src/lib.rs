@@ -5,5 +5,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod settings;
 pub mod telemetry;
 pub mod text;

@@ -1,0 +1,215 @@
+//! What an operator can choose, checked before anything starts.
+//!
+//! Later wins: the defaults below, `config/default.toml` in the working directory, the file named by
+//! `--config`, the environment (`SCRIPTORIUM__SERVER__LISTEN`; `DATABASE_URL`). A key that does not exist and
+//! a value that makes no sense stop the start, with a message that says which, where, and what is allowed.
+
+mod error;
+mod layers;
+mod rules;
+mod value;
+
+use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+
+pub use crate::telemetry::logging::Format as LogFormat;
+pub use error::{Origin, Problem, SettingsError};
+pub use value::{AuthMode, DatabaseUrl, Secret};
+
+use layers::{Layers, Reader};
+use value::Bytes;
+
+/// One item per section, each with its keys, their types, defaults and ranges. `via` names a type that reads
+/// the value in another form.
+macro_rules! sections {
+    ($(
+        $(#[$section_doc:meta])*
+        $section:ident: $Section:ident {
+            $( $(#[$doc:meta])* $key:ident: $type:ty $(as $via:ty)? = $default:expr $(, in $range:expr)?; )+
+        }
+    )+) => {
+        /// Everything that can be set. [`Settings::load`] reads and checks it.
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct Settings { $( $(#[$section_doc])* pub $section: $Section, )+ }
+
+        $(
+            $(#[$section_doc])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $Section { $( $(#[$doc])* pub $key: $type, )+ }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $( $key: $default, )+ }
+                }
+            }
+        )+
+
+        impl Settings {
+            /// Every key, as it stands in a file: `section.key`.
+            pub const KEYS: &'static [&'static str] = &[
+                $( $( concat!(stringify!($section), ".", stringify!($key)), )+ )+
+            ];
+            pub(crate) const SECTIONS: &'static [&'static str] = &[$( stringify!($section), )+];
+
+            fn read(reader: &mut Reader) -> Self {
+                Self { $( $section: $Section { $(
+                    $key: sections!(@read reader, concat!(stringify!($section), ".", stringify!($key)),
+                        $type, [$($via)?], $default, [$($range)?]),
+                )+ }, )+ }
+            }
+        }
+    };
+    (@read $reader:ident, $key:expr, $type:ty, [], $default:expr, []) => {
+        $reader.take::<$type>($key).unwrap_or_else(|| $default)
+    };
+    (@read $reader:ident, $key:expr, $type:ty, [], $default:expr, [$range:expr]) => {
+        $reader.take_in::<$type>($key, $range).unwrap_or_else(|| $default)
+    };
+    (@read $reader:ident, $key:expr, $type:ty, [$via:ty], $default:expr, [$range:expr]) => {
+        $reader.take_in::<$via>($key, <$via>::from(*$range.start())..=<$via>::from(*$range.end()))
+            .map_or_else(|| $default, <$type>::from)
+    };
+}
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+const fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const HOUR: Duration = s(3_600);
+const DAY: Duration = s(86_400);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+sections! {
+    /// The HTTP server.
+    server: Server {
+        /// The address to listen on; port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
+        /// Origins (`https://example.org`) that may open a WebSocket besides the service's own host; `*` is all.
+        allowed_origins: Vec<String> = Vec::new();
+        /// How long a stop may take before what is left is cut off.
+        shutdown_grace: Duration = s(10), in s(0)..=HOUR;
+    }
+
+    /// The event log.
+    database: Database {
+        /// Where it is: `sqlite://path/to/file`, made when absent.
+        url: DatabaseUrl = DatabaseUrl::new("sqlite://data/scriptorium.db");
+        /// Connections for reading. There is one more for writing.
+        pool: u32 = 4, in 1..=256;
+    }
+
+    /// Who may come in.
+    auth: Auth {
+        /// `none`: everybody is a guest with every permission. `jwt`: only with a token.
+        mode: AuthMode = AuthMode::None;
+        /// The shared secret of HS256 tokens, 32 bytes or more.
+        hs256_secret: Option<Secret> = None;
+        /// A PEM file with the public key of RS256, ES256 or `EdDSA` tokens.
+        public_key_file: Option<PathBuf> = None;
+        /// What a token's `iss` must be.
+        issuer: Option<String> = None;
+        /// What a token's `aud` must be or contain.
+        audience: Option<String> = None;
+        /// How far the clocks of token issuers may be off.
+        leeway: Duration = s(0), in s(0)..=HOUR;
+        /// The explicit word for mode `none` on an address that others can reach.
+        allow_open: bool = false;
+    }
+
+    /// What one client or document may take.
+    limits: Limits {
+        /// One frame from a client, in bytes; a larger one closes the connection with 1009.
+        message_bytes: usize as Bytes = MIB, in KIB..=GIB;
+        /// The length of a document, in UTF-16 units.
+        document_length: usize = 10_000_000, in 1..=1_000_000_000;
+        /// Operations in one edit.
+        edit_components: usize = 10_000, in 1..=10_000_000;
+        /// Attributes of one operation.
+        attributes: usize = 100, in 0..=100_000;
+        /// All attributes of one operation together, in bytes of JSON.
+        attribute_bytes: usize as Bytes = 16 * KIB, in 2..=GIB;
+        /// What may wait for a client that reads slowly, in bytes; with more, it is cut off and resumes.
+        outbox_bytes: usize as Bytes = 8 * MIB, in 64 * KIB..=GIB;
+        /// Commands that may wait for one document; with more, its connections are not read from.
+        document_inbox: usize = 1_024, in 1..=1_000_000;
+        /// Open connections; more get HTTP 503.
+        connections: usize = 20_000, in 1..=10_000_000;
+    }
+
+    /// How a dead peer is noticed.
+    heartbeat: Heartbeat {
+        /// How often the server pings.
+        interval: Duration = s(30), in ms(10)..=DAY;
+        /// How long a peer may be silent; longer than the interval.
+        timeout: Duration = s(75), in ms(20)..=DAY;
+    }
+
+    /// Documents.
+    documents: Documents {
+        /// Whether opening an unknown id gives an empty document.
+        auto_create: bool = true;
+        /// How many missed events a resuming client may get one by one; with more, it gets the whole document.
+        max_resume_events: usize = 10_000, in 0..=10_000_000;
+        /// Edits that an open document keeps in memory, for clients that are behind.
+        recent_edits: usize = 2_000, in 1..=10_000_000;
+        /// Edits that one append to the log may hold.
+        batch: usize = 512, in 1..=100_000;
+        /// How long a document stays in memory when nobody has it open.
+        idle_unload: Duration = s(60), in s(0)..=DAY;
+    }
+
+    /// Saved states, which make opening fast. They can always be derived again.
+    snapshots: Snapshots {
+        /// After how many events one is saved.
+        every_events: u64 = 1_000, in 1..=100_000_000;
+        /// After how many bytes of events one is saved, if that comes first.
+        every_bytes: usize as Bytes = MIB, in KIB..=GIB;
+        /// How many are kept per document.
+        keep: u32 = 2, in 1..=1_000;
+    }
+
+    /// Measurements, at `/metrics`.
+    metrics: Measurements {
+        /// How often waiting samples are sorted into their buckets.
+        upkeep: Duration = s(5), in ms(10)..=s(60);
+    }
+
+    /// Logs, on standard error.
+    log: Log {
+        /// `text` for people, `json` for machines.
+        format: LogFormat = LogFormat::Text;
+        /// A level (`error`, `warn`, `info`, `debug`, `trace`), or one per module: `info,scriptorium=debug`.
+        level: String = "info".to_owned();
+    }
+}
+
+impl Settings {
+    /// Reads all layers, for the working directory and the environment of this process.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(config: Option<&Path>) -> Result<Self, SettingsError> {
+        let mut layers = Layers::default();
+        layers.add_file_if_present(Path::new("config/default.toml"));
+        if let Some(config) = config {
+            layers.add_file(config);
+        }
+        layers.add_environment(std::env::vars_os());
+        Self::from_layers(layers)
+    }
+
+    fn from_layers(layers: Layers) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(layers);
+        let settings = Self::read(&mut reader);
+        rules::check(&settings, &mut reader);
+        reader.finish().map(|()| settings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

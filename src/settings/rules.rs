@@ -1,0 +1,61 @@
+//! What must hold between settings.
+
+use crate::telemetry::logging;
+
+use super::{AuthMode, Settings, layers::Reader};
+
+/// The shortest secret that HS256 is safe with (RFC 7518 §3.2).
+const SECRET_BYTES: usize = 32;
+
+pub(super) fn check(settings: &Settings, reader: &mut Reader) {
+    if settings.heartbeat.timeout <= settings.heartbeat.interval {
+        reader.wrong("heartbeat.timeout", "must be longer than heartbeat.interval".to_owned());
+    }
+    if settings.limits.outbox_bytes < settings.limits.message_bytes {
+        reader.wrong("limits.outbox_bytes", "must be at least limits.message_bytes".to_owned());
+    }
+    if let Err(bad) = logging::parse_level(&settings.log.level) {
+        reader.wrong("log.level", bad.to_string());
+    }
+    for origin in &settings.server.allowed_origins {
+        if !is_origin(origin) {
+            let message =
+                format!("{origin:?} must be an origin like \"https://example.org\", without a path, or \"*\"");
+            reader.wrong("server.allowed_origins", message);
+        }
+    }
+    check_auth(settings, reader);
+}
+
+fn check_auth(settings: &Settings, reader: &mut Reader) {
+    let auth = &settings.auth;
+    let keys = usize::from(auth.hs256_secret.is_some()) + usize::from(auth.public_key_file.is_some());
+    match auth.mode {
+        AuthMode::None if !settings.server.listen.ip().is_loopback() && !auth.allow_open => {
+            let message = format!(
+                "is \"none\", and {} can be reached by others: everybody could read and write every document. Set \
+                 auth.mode = \"jwt\" with a key, or, if that is what you want, auth.allow_open = true",
+                settings.server.listen
+            );
+            reader.wrong("auth.mode", message);
+        }
+        AuthMode::None if keys > 0 => {
+            reader.wrong("auth.mode", "is \"none\", but a key is set: nobody would be asked for a token".to_owned());
+        }
+        AuthMode::Jwt if keys != 1 => {
+            let message =
+                "is \"jwt\", which needs exactly one of auth.hs256_secret and auth.public_key_file".to_owned();
+            reader.wrong("auth.mode", message);
+        }
+        AuthMode::None | AuthMode::Jwt => (),
+    }
+    if auth.hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES) {
+        let message = format!("must have {SECRET_BYTES} bytes or more; `openssl rand -base64 48` makes a good one");
+        reader.wrong("auth.hs256_secret", message);
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '@', '?', '#']))
+}
