@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod domain;
+pub mod event_log;
 pub mod settings;
 pub mod telemetry;
 pub mod text;

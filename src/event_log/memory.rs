@@ -1,0 +1,159 @@
+//! A log in memory: for tests, and for nothing that must last.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
+
+use super::{
+    Head, StreamName,
+    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SNAPSHOTS_KEPT, SnapshotRow},
+};
+use crate::domain::{MessageId, Seq};
+
+#[derive(Default)]
+pub(super) struct Memory {
+    streams: Mutex<BTreeMap<StreamName, Stream>>,
+}
+
+#[derive(Default)]
+struct Stream {
+    head: Head,
+    rows: Vec<Row>,
+    by_message: HashMap<MessageId, usize>,
+    snapshots: BTreeMap<Seq, SnapshotRow>,
+}
+
+impl Stream {
+    fn append(&mut self, new: NewRows) -> Result<Head, Refusal> {
+        if new.expected != self.head.seq {
+            return Err(Refusal::Stale { head: self.head.seq });
+        }
+        let ids: HashSet<_> = new.rows.iter().map(|row| &row.message_id).collect();
+        let repeated = self.find(ids.iter().copied());
+        if !repeated.is_empty() || ids.len() < new.rows.len() {
+            return Err(Refusal::Repeated(repeated));
+        }
+        let head = new.head_after(self.head);
+        for row in new.rows {
+            let seq = Seq(self.rows.len() as u64 + 1);
+            let message_id = row.message_id.as_str().into();
+            self.by_message.insert(row.message_id, self.rows.len());
+            let (body, cause) = (row.body.into_bytes(), row.cause.into_bytes());
+            self.rows.push(Row { seq, version: row.version, message_id, recorded_at: head.recorded_at, body, cause });
+        }
+        self.head = head;
+        Ok(head)
+    }
+
+    fn find<'a>(&self, ids: impl Iterator<Item = &'a MessageId>) -> Vec<Row> {
+        let mut places: Vec<_> = ids.filter_map(|id| self.by_message.get(id).copied()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|place| self.rows[place].clone()).collect()
+    }
+
+    fn page(&self, after: Seq, limit: usize) -> &[Row] {
+        let start = usize::try_from(after.0).map_or(self.rows.len(), |after| after.min(self.rows.len()));
+        &self.rows[start..][..limit.min(self.rows.len() - start)]
+    }
+}
+
+impl Memory {
+    fn streams_now(&self) -> MutexGuard<'_, BTreeMap<StreamName, Stream>> {
+        // Nothing here panics between two changes that belong together.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a stream; at nothing, if it is not there.
+    fn look<T: Default + Send>(&self, stream: &StreamName, look: impl FnOnce(&Stream) -> T) -> Answer<'static, T>
+    where
+        T: 'static,
+    {
+        ready(Ok(self.streams_now().get(stream).map(look).unwrap_or_default())).boxed()
+    }
+}
+
+impl Adapter for Memory {
+    fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
+        let mut streams = self.streams_now();
+        let answer = match streams.get_mut(&new.stream) {
+            Some(stream) => stream.append(new),
+            None => {
+                let (name, mut stream) = (new.stream.clone(), Stream::default());
+                stream.append(new).inspect(|_| drop(streams.insert(name, stream)))
+            }
+        };
+        ready(answer).boxed()
+    }
+
+    fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
+        self.look(stream, |stream| stream.page(after, limit).to_vec())
+    }
+
+    fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies> {
+        self.look(stream, |stream| {
+            let mut bodies = Bodies::default();
+            stream.page(after, limit).iter().for_each(|row| bodies.push(row.seq, &row.body));
+            bodies
+        })
+    }
+
+    fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>> {
+        self.look(stream, |stream| stream.find(ids.iter()))
+    }
+
+    fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
+        self.look(stream, |stream| Some(stream.head))
+    }
+
+    fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
+        self.look(stream, |stream| {
+            let at_most = |row: &Row| match key {
+                Key::Version => i64::try_from(row.version.0).is_ok_and(|version| version <= value),
+                Key::RecordedAt => row.recorded_at.0 <= value,
+            };
+            Some(Seq(stream.rows.partition_point(at_most) as u64))
+        })
+    }
+
+    fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let streams = self.streams_now();
+        let page = streams.range::<StreamName, _>((from, Bound::Unbounded)).take(limit);
+        ready(Ok(page.map(|(name, stream)| (name.clone(), stream.head)).collect())).boxed()
+    }
+
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()> {
+        if let Some(stream) = self.streams_now().get_mut(stream) {
+            stream.snapshots.insert(snapshot.seq, snapshot);
+            while stream.snapshots.len() > SNAPSHOTS_KEPT {
+                stream.snapshots.pop_first();
+            }
+        }
+        ready(Ok(())).boxed()
+    }
+
+    fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {
+        self.look(stream, |stream| stream.snapshots.range(..=at_most).next_back().map(|(_, row)| row.clone()))
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
+        let dropped = self.streams_now().get_mut(stream).map(|stream| std::mem::take(&mut stream.snapshots));
+        ready(Ok(dropped.map_or(0, |snapshots| snapshots.len() as u64))).boxed()
+    }
+
+    fn check_writable(&self) -> Answer<'_, ()> {
+        ready(Ok(())).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}

@@ -1,0 +1,207 @@
+//! The event log: every event of every stream, in order, on disk before anybody hears of it.
+//!
+//! [`EventLog`] is what the rest of the program sees. Encoding, upcasting, paging and metrics live here,
+//! once; below is a small port (`port.rs`) with an adapter for each database. Events and the head of
+//! their stream are committed in one transaction, and two unique indexes are the referee for all who
+//! write: (stream, seq) and (stream, message).
+
+mod error;
+mod memory;
+mod port;
+mod stored;
+#[cfg(test)]
+mod suite;
+mod types;
+
+use std::sync::Arc;
+
+pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
+pub use types::{Append, Change, Head, NewEvent, Recorded, Snapshot, StreamName};
+
+use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
+
+use crate::domain::{MessageId, Seq, Timestamp, Version};
+
+/// How many rows the first query of a page of changes asks for; each next one asks for twice as many, as
+/// long as a query yields less than [`PART_BYTES`]. So a page costs memory by what it holds.
+const FIRST_PART: usize = 128;
+const PART_BYTES: usize = 1 << 20;
+
+/// The log. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct EventLog {
+    adapter: Arc<dyn Adapter>,
+}
+
+impl EventLog {
+    /// A log in memory, which ends with its last handle.
+    pub fn memory() -> Self {
+        Self { adapter: Arc::new(memory::Memory::default()) }
+    }
+
+    /// Appends all the events or none. They are durable once it returns the new head.
+    ///
+    /// Dropping the future does not take the append back.
+    pub async fn append(&self, append: Append) -> Result<Head, AppendError> {
+        let Append { stream, expected, recorded_at, events } = append;
+        if events.is_empty() {
+            let head = self.adapter.head(&stream).await?.unwrap_or_default();
+            return if head.seq == expected { Ok(head) } else { Err(AppendError::Stale { head: head.seq }) };
+        }
+        let rows = events.into_iter().map(encode).collect::<Result<_, _>>()?;
+        let rows = NewRows { stream: stream.clone(), expected, recorded_at, rows };
+        match self.adapter.append(rows).await {
+            Ok(head) => Ok(head),
+            Err(Refusal::Stale { head }) => Err(AppendError::Stale { head }),
+            Err(Refusal::Unavailable(reason)) => Err(reason.into()),
+            Err(Refusal::Repeated(rows)) => Err(match decode_all(&stream, rows) {
+                Ok(recorded) => AppendError::Repeated(recorded),
+                Err(damaged) => AppendError::Damaged(damaged),
+            }),
+        }
+    }
+
+    /// Up to `limit` events after a place. Fewer only at the end of the stream.
+    pub async fn read(&self, stream: &StreamName, after: Seq, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        let recorded = decode_all(stream, self.adapter.rows(stream, after, limit).await?)?;
+        without_gaps(stream, after, recorded.iter().map(|event| event.seq))?;
+        Ok(recorded)
+    }
+
+    /// Up to `limit` changes after a place: what a fold needs. Fewer only at the end of the stream.
+    pub async fn changes(&self, stream: &StreamName, after: Seq, limit: usize) -> Result<Vec<Change>, ReadError> {
+        let mut changes = Vec::new();
+        let mut part = FIRST_PART;
+        while changes.len() < limit {
+            let wanted = part.min(limit - changes.len());
+            let from = changes.last().map_or(after, |change: &Change| change.seq);
+            let bodies = self.adapter.bodies(stream, from, wanted).await?;
+            without_gaps(stream, from, bodies.seqs.iter().copied())?;
+            for (seq, body) in bodies.iter() {
+                let applied = stored::decode_body(body).map_err(|why| damaged(stream, seq, why))?;
+                changes.push(Change { seq, applied });
+            }
+            if bodies.seqs.len() < wanted {
+                break;
+            }
+            part = if bodies.bytes.len() < PART_BYTES { part * 2 } else { (part / 2).max(1) };
+        }
+        Ok(changes)
+    }
+
+    /// The end of a stream; `None` before its first event.
+    pub async fn head(&self, stream: &StreamName) -> Result<Option<Head>, ReadError> {
+        Ok(self.adapter.head(stream).await?)
+    }
+
+    /// The event that a message caused.
+    pub async fn find(&self, stream: &StreamName, id: &MessageId) -> Result<Option<Recorded>, ReadError> {
+        Ok(self.find_all(stream, std::slice::from_ref(id)).await?.pop())
+    }
+
+    /// The events that any of these messages caused, in the order of the stream.
+    pub async fn find_all(&self, stream: &StreamName, ids: &[MessageId]) -> Result<Vec<Recorded>, ReadError> {
+        Ok(decode_all(stream, self.adapter.find(stream, ids).await?)?)
+    }
+
+    /// The last place with at most this version; 0 before the first, `None` without a stream.
+    pub async fn seq_of_version(&self, stream: &StreamName, version: Version) -> Result<Option<Seq>, ReadError> {
+        let value = i64::try_from(version.0).unwrap_or(i64::MAX);
+        Ok(self.adapter.last_at_most(stream, Key::Version, value).await?)
+    }
+
+    /// The last place recorded at or before a moment; 0 before the first, `None` without a stream.
+    pub async fn seq_at(&self, stream: &StreamName, moment: Timestamp) -> Result<Option<Seq>, ReadError> {
+        Ok(self.adapter.last_at_most(stream, Key::RecordedAt, moment.0).await?)
+    }
+
+    /// Saves a snapshot of a stream that has events. Only the newest few of a stream are kept.
+    pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
+        let content = stored::encode_snapshot(&snapshot.content).map_err(unwritable)?.into();
+        let Snapshot { seq, version, last_modified, .. } = *snapshot;
+        self.adapter.save_snapshot(stream, SnapshotRow { seq, version, last_modified, content }).await
+    }
+
+    /// The newest readable snapshot at or before a place. A damaged one is passed over with a warning, for
+    /// whatever it says can be folded again.
+    pub async fn snapshot(&self, stream: &StreamName, at_most: Seq) -> Result<Option<Snapshot>, ReadError> {
+        let mut at_most = at_most;
+        while let Some(row) = self.adapter.snapshot(stream, at_most).await? {
+            let SnapshotRow { seq, version, last_modified, content } = row;
+            match stored::decode_snapshot(content.as_bytes()) {
+                Ok(content) => return Ok(Some(Snapshot { seq, version, last_modified, content })),
+                Err(why) => tracing::warn!(%stream, %seq, why, "a damaged snapshot was passed over"),
+            }
+            let Some(before) = seq.0.checked_sub(1) else { break };
+            at_most = Seq(before);
+        }
+        Ok(None)
+    }
+
+    /// Throws away all snapshots of a stream; answers how many there were.
+    pub async fn drop_snapshots(&self, stream: &StreamName) -> Result<u64, Unavailable> {
+        self.adapter.drop_snapshots(stream).await
+    }
+
+    /// Up to `limit` streams with their heads, by name, after one.
+    pub async fn streams(
+        &self,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Result<Vec<(StreamName, Head)>, ReadError> {
+        Ok(self.adapter.streams(after, limit).await?)
+    }
+
+    /// Whether an append would be durable now: commits a small write.
+    pub async fn check_writable(&self) -> Result<(), Unavailable> {
+        self.adapter.check_writable().await
+    }
+
+    /// Writes what was accepted and ends. Later appends are refused as unavailable.
+    pub async fn close(&self) {
+        self.adapter.close().await;
+    }
+}
+
+fn encode(new: NewEvent) -> Result<NewRow, Unavailable> {
+    let stored::Stored { body, cause } = stored::encode(&new.event).map_err(unwritable)?;
+    Ok(NewRow { version: new.version, message_id: new.message_id, body, cause })
+}
+
+fn unwritable(why: stored::Why) -> Unavailable {
+    Unavailable::new(UnavailableKind::Failed, why)
+}
+
+fn decode_all(stream: &StreamName, rows: Vec<Row>) -> Result<Vec<Recorded>, Damaged> {
+    let decode = |row: Row| -> Result<Recorded, stored::Why> {
+        Ok(Recorded {
+            seq: row.seq,
+            version: row.version,
+            message_id: stored::decode_message_id(&row.message_id)?,
+            recorded_at: row.recorded_at,
+            event: stored::decode(&row.body, &row.cause)?,
+        })
+    };
+    rows.into_iter()
+        .map(|row| {
+            let seq = row.seq;
+            decode(row).map_err(|why| damaged(stream, seq, why))
+        })
+        .collect()
+}
+
+/// A stream has no gaps: a missing event is damage, never the end.
+fn without_gaps(stream: &StreamName, after: Seq, seqs: impl Iterator<Item = Seq>) -> Result<(), Damaged> {
+    let mut last = after;
+    for seq in seqs {
+        if seq != last.next() {
+            return Err(damaged(stream, last.next(), "it is missing".into()));
+        }
+        last = seq;
+    }
+    Ok(())
+}
+
+fn damaged(stream: &StreamName, seq: Seq, why: String) -> Damaged {
+    Damaged { stream: stream.clone(), seq, why }
+}

@@ -1,0 +1,136 @@
+//! What a database has to be able to do. Small on purpose: encoding, upcasting, paging by bytes and
+//! metrics sit above it, once for all databases.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Head, StreamName, Unavailable};
+use crate::domain::{MessageId, Seq, Timestamp, Version};
+
+/// An event in its stored form, not yet in a stream.
+#[derive(Debug, Clone)]
+pub(super) struct NewRow {
+    pub version: Version,
+    pub message_id: MessageId,
+    /// What a fold reads; JSON on one line.
+    pub body: String,
+    /// Everything else; JSON.
+    pub cause: String,
+}
+
+/// An [`super::Append`] in its stored form.
+#[derive(Debug, Clone)]
+pub(super) struct NewRows {
+    pub stream: StreamName,
+    pub expected: Seq,
+    pub recorded_at: Timestamp,
+    pub rows: Vec<NewRow>,
+}
+
+impl NewRows {
+    /// Where the stream ends after these, given where it ended before.
+    pub(super) fn head_after(&self, before: Head) -> Head {
+        Head {
+            seq: Seq(self.expected.0 + self.rows.len() as u64),
+            version: self.rows.last().map_or(before.version, |row| row.version),
+            recorded_at: self.recorded_at.max(before.recorded_at),
+        }
+    }
+}
+
+/// An event as it is stored. The texts are bytes: a damaged database may hold anything.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub seq: Seq,
+    pub version: Version,
+    pub message_id: Vec<u8>,
+    pub recorded_at: Timestamp,
+    pub body: Vec<u8>,
+    pub cause: Vec<u8>,
+}
+
+/// A page of bodies of one stream, in order.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    /// The place of each, ascending.
+    pub seqs: Vec<Seq>,
+    /// All bodies in one piece; body `i` ends at `ends[i]` and the next one begins where it ends.
+    pub bytes: Vec<u8>,
+    pub ends: Vec<usize>,
+}
+
+impl Bodies {
+    pub(super) fn push(&mut self, seq: Seq, body: &[u8]) {
+        self.bytes.extend_from_slice(body);
+        self.seqs.push(seq);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Seq, &[u8])> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        self.seqs.iter().zip(starts.zip(&self.ends)).map(|(seq, (start, end))| (*seq, &self.bytes[*start..*end]))
+    }
+}
+
+/// A [`super::Snapshot`] in its stored form.
+#[derive(Debug, Clone)]
+pub(super) struct SnapshotRow {
+    pub seq: Seq,
+    pub version: Version,
+    pub last_modified: Option<Timestamp>,
+    pub content: Arc<str>,
+}
+
+/// Why rows were not appended.
+#[derive(Debug, Clone)]
+pub(super) enum Refusal {
+    Stale { head: Seq },
+    Repeated(Vec<Row>),
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Refusal {
+    fn from(reason: Unavailable) -> Self {
+        Self::Unavailable(reason)
+    }
+}
+
+pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
+
+/// A database of events.
+pub(super) trait Adapter: Send + Sync {
+    /// Appends all rows or none; durable once it returns `Ok`. Refuses as stale before it looks for repeats.
+    fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>>;
+    /// Up to `limit` events after a place.
+    fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>>;
+    /// Up to `limit` bodies after a place; fewer only at the end of the stream.
+    fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies>;
+    /// The events that these messages caused, in the order of the stream.
+    fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>>;
+    fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>>;
+    /// The last place whose `key` is at most `value`; 0 when there is none, `None` without a stream.
+    fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;
+    /// Up to `limit` streams by name, after one.
+    fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>>;
+    /// Saves a snapshot and lets go of all but the newest few of its stream.
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()>;
+    /// The newest snapshot at or before a place.
+    fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>>;
+    /// Throws away all snapshots of a stream; answers how many there were.
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64>;
+    /// Writes something and commits it.
+    fn check_writable(&self) -> Answer<'_, ()>;
+    /// Writes what was accepted and ends.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What grows along a stream besides its places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Version,
+    RecordedAt,
+}
+
+/// How many snapshots of a stream are kept: the newest, and one in case it is damaged.
+pub(super) const SNAPSHOTS_KEPT: usize = 2;

@@ -1,0 +1,131 @@
+//! What goes into the log and what comes out of it.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    domain::{DocumentId, Event, IdError, MessageId, Seq, Timestamp, Version},
+    text::{Delta, Utf16},
+};
+
+/// Names a stream: all events of one thing, in one order. `document:ID` today.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(Arc<str>);
+
+const DOCUMENT: &str = "document:";
+
+impl StreamName {
+    /// The stream of a document.
+    pub fn document(id: &DocumentId) -> Self {
+        Self(format!("{DOCUMENT}{id}").into())
+    }
+
+    /// Reads a name as [`Self::as_str`] writes it: a kind, a colon, an id.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let unknown = IdError { what: "stream", allowed: "a kind and an id, as in document:ID" };
+        DocumentId::parse(text.strip_prefix(DOCUMENT).ok_or(unknown)?)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The document whose stream this is; `None` for a stream of another kind.
+    pub fn document_id(&self) -> Option<DocumentId> {
+        DocumentId::parse(self.0.strip_prefix(DOCUMENT)?).ok()
+    }
+
+    /// The whole name, e.g. `document:doc_abc123`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A name that the log itself once accepted.
+    pub(super) fn recorded(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// An event on its way into the log.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The message that caused it; once per stream.
+    pub message_id: MessageId,
+    /// The version of the document after it.
+    pub version: Version,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Events that enter one stream together or not at all.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The stream, which begins with its first event.
+    pub stream: StreamName,
+    /// The head that the caller saw; [`Seq`] 0 for a stream without events.
+    pub expected: Seq,
+    /// When. Raised to the time of the head, should the clock have gone back.
+    pub recorded_at: Timestamp,
+    /// What happened, in order; the first one becomes `expected + 1`.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event in the log.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Its place in the stream.
+    pub seq: Seq,
+    /// The version of the document after it.
+    pub version: Version,
+    /// The message that caused it.
+    pub message_id: MessageId,
+    /// When it was recorded; never earlier than the event before it.
+    pub recorded_at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What a fold needs of an event, and no more: every column read costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The place of the event in the stream.
+    pub seq: Seq,
+    /// What it did to the document.
+    pub applied: Delta<Utf16>,
+}
+
+/// The end of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The place of the last event.
+    pub seq: Seq,
+    /// The version after it.
+    pub version: Version,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// A folded document, saved so that opening it need not start at zero. Always derivable again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The last event folded into it.
+    pub seq: Seq,
+    /// The version after that event.
+    pub version: Version,
+    /// When the text last changed; `None` for text that never did.
+    pub last_modified: Option<Timestamp>,
+    /// The document as the change of an empty one.
+    pub content: Delta<Utf16>,
+}
