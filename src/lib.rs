@@ -3,6 +3,7 @@
 //! People write one document together over WebSockets; every edit is in the event log, on disk,
 //! before it is acknowledged. `ARCHITECTURE.md` is the map of this crate.
 
+pub mod auth;
 pub mod clock;
 pub mod domain;
 pub mod event_log;

@@ -6,6 +6,6 @@ mod event;
 mod ids;
 mod timestamp;
 
+pub use event::{Cause, Edited, Event, PositionEncoding};
 pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, UserId, Version};
 pub use timestamp::{NotATime, Timestamp};
-pub use event::{Cause, Edited, Event, PositionEncoding};

@@ -92,7 +92,10 @@ impl Attributes {
     }
 
     fn keep(&self, wanted: impl Fn(&str, &Value) -> bool) -> Self {
-        self.iter().filter(|(name, value)| wanted(name, value)).map(|(name, value)| (name.to_owned(), value.clone())).collect()
+        self.iter()
+            .filter(|(name, value)| wanted(name, value))
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect()
     }
 }
 
@@ -119,9 +122,7 @@ impl FromIterator<(String, Value)> for Attributes {
 /// keys does not matter.
 fn values_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| values_equal(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| values_equal(a, b)),
         (Value::Object(a), Value::Object(b)) => objects_equal(a, b),
         _ => scalars_equal(a, b),
     }

@@ -35,7 +35,10 @@ impl<U: Unit> Delta<U> {
 
     /// How much of a document it covers, up to its last change: the retained and the deleted length.
     pub fn base_length(&self) -> usize {
-        self.ops.iter().map(|op| if let Op::Insert { .. } = op { 0 } else { op.length::<U>() }).fold(0, usize::saturating_add)
+        self.ops
+            .iter()
+            .map(|op| if let Op::Insert { .. } = op { 0 } else { op.length::<U>() })
+            .fold(0, usize::saturating_add)
     }
 
     /// By how much it makes a document longer, or shorter when negative.

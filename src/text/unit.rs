@@ -69,9 +69,9 @@ impl Size {
         if text.is_ascii() {
             return Self { bytes, utf16: bytes, chars: bytes };
         }
-        let (utf16, chars) = text.bytes().fold((0, 0), |(utf16, chars), byte| {
-            (utf16 + Utf16::length_at(byte), chars + CodePoints::length_at(byte))
-        });
+        let (utf16, chars) = text
+            .bytes()
+            .fold((0, 0), |(utf16, chars), byte| (utf16 + Utf16::length_at(byte), chars + CodePoints::length_at(byte)));
         Self { bytes, utf16, chars }
     }
 

@@ -1,0 +1,237 @@
+//! Who somebody is and what they may do: guests, tokens, permissions.
+//!
+//! Nothing here looks at a clock: the time to judge by is passed in. Tokens and keys appear in no error and no
+//! `Debug` form.
+
+mod carrier;
+mod permissions;
+mod token;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use uuid::Uuid;
+
+pub use carrier::{Carried, carried};
+pub use permissions::{Permission, PermissionSet, Permissions};
+pub use token::{Claims, IssueError, issue};
+
+use crate::{
+    domain::{IdError, Timestamp, UserId},
+    settings::{Auth, AuthMode},
+};
+
+/// Somebody, as established when the connection opened or its token was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub user_id: UserId,
+    /// The name to show.
+    pub name: Option<String>,
+    /// A picture to show.
+    pub avatar_url: Option<String>,
+    /// A colour for the cursor.
+    pub color: Option<String>,
+    /// What the token calls the user's role. It means nothing to the service itself.
+    pub role: Option<String>,
+    /// What they may do on each document.
+    pub permissions: Permissions,
+    /// From when on the identity no longer holds, leeway included; `None` for guests.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Who a guest says they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestQuery {
+    user_id: Option<UserId>,
+    name: Option<String>,
+    color: Option<String>,
+}
+
+/// Why a guest's self-description is not usable: an HTTP 400.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadGuest {
+    /// The user id.
+    #[error(transparent)]
+    UserId(#[from] IdError),
+    /// The name or the colour.
+    #[error("{what} must be at most {GUEST_TEXT} characters, without control characters")]
+    Text {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// The longest name and colour of a guest, in characters. Everybody else gets to see them.
+const GUEST_TEXT: usize = 128;
+
+impl GuestQuery {
+    /// Checks `user_id`, `name` and `color` off the query.
+    pub fn parse(user_id: Option<&str>, name: Option<&str>, color: Option<&str>) -> Result<Self, BadGuest> {
+        let text = |what, text: Option<&str>| match text {
+            Some(text) if text.chars().count() > GUEST_TEXT || text.chars().any(char::is_control) => {
+                Err(BadGuest::Text { what })
+            }
+            text => Ok(text.filter(|text| !text.is_empty()).map(str::to_owned)),
+        };
+        let user_id = user_id.filter(|id| !id.is_empty()).map(UserId::parse).transpose()?;
+        Ok(Self { user_id, name: text("name", name)?, color: text("color", color)? })
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No token.
+    Missing,
+    /// Not a token, or a claim that makes no sense.
+    Malformed,
+    /// Signed with an algorithm that does not go with the configured key.
+    WrongAlgorithm,
+    /// Not signed by the configured key.
+    BadSignature,
+    /// `exp` is past.
+    Expired,
+    /// `nbf` is ahead.
+    NotYetValid,
+    /// `iss` is not the configured one.
+    WrongIssuer,
+    /// `aud` does not name us.
+    WrongAudience,
+    /// No `sub`.
+    NoSubject,
+    /// No `exp`.
+    NoExpiry,
+}
+
+impl Reason {
+    /// As in `details.reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::NoSubject => "no_subject",
+            Self::NoExpiry => "no_expiry",
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "a token is needed",
+            Self::Malformed => "the token is malformed",
+            Self::WrongAlgorithm => "the token is signed with an algorithm that is not accepted",
+            Self::BadSignature => "the token's signature is wrong",
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::WrongIssuer => "the token is from another issuer",
+            Self::WrongAudience => "the token is for another audience",
+            Self::NoSubject => "the token has no `sub`",
+            Self::NoExpiry => "the token has no `exp`",
+        }
+    }
+}
+
+/// Somebody was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Denied {
+    /// The `error_code`: `TOKEN_EXPIRED` or `UNAUTHORIZED`.
+    pub const fn code(self) -> &'static str {
+        match self.reason {
+            Reason::Expired => "TOKEN_EXPIRED",
+            Reason::Missing
+            | Reason::Malformed
+            | Reason::WrongAlgorithm
+            | Reason::BadSignature
+            | Reason::NotYetValid
+            | Reason::WrongIssuer
+            | Reason::WrongAudience
+            | Reason::NoSubject
+            | Reason::NoExpiry => "UNAUTHORIZED",
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.message())
+    }
+}
+
+/// Why authentication cannot be set up as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// None or both of the two keys.
+    #[error("auth.mode = \"jwt\" needs exactly one of auth.hs256_secret and auth.public_key_file")]
+    OneKey,
+    /// Anybody who knows the public key could sign.
+    #[error("auth.hs256_secret is a PEM key; a public key belongs into a file that auth.public_key_file names")]
+    SecretIsPem,
+    /// The file is not what it should be.
+    #[error("auth.public_key_file {}: {why}", path.display())]
+    PublicKey {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Establishes identities as configured. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Authenticator(Mode);
+
+#[derive(Debug, Clone)]
+enum Mode {
+    Guests,
+    Tokens(Arc<token::Verifier>),
+}
+
+impl Authenticator {
+    /// Reads the key, where one is configured.
+    pub fn from_settings(auth: &Auth) -> Result<Self, SetupError> {
+        Ok(Self(match auth.mode {
+            AuthMode::None => Mode::Guests,
+            AuthMode::Jwt => Mode::Tokens(Arc::new(token::Verifier::from_settings(auth)?)),
+        }))
+    }
+
+    /// Who somebody with this token is at `now`; without authentication, whom they say they are.
+    pub fn authenticate(&self, token: Option<&str>, guest: GuestQuery, now: Timestamp) -> Result<Identity, Denied> {
+        match &self.0 {
+            Mode::Guests => Ok(guest_identity(guest)),
+            Mode::Tokens(verifier) => verifier.verify(token.ok_or(Denied { reason: Reason::Missing })?, now),
+        }
+    }
+}
+
+fn guest_identity(guest: GuestQuery) -> Identity {
+    Identity {
+        user_id: guest.user_id.unwrap_or_else(random_guest),
+        name: guest.name,
+        avatar_url: None,
+        color: guest.color,
+        role: None,
+        permissions: Permissions::everywhere(PermissionSet::ALL),
+        expires_at: None,
+    }
+}
+
+fn random_guest() -> UserId {
+    let random = Uuid::new_v4().simple().to_string();
+    UserId::parse(&format!("guest-{}", &random[..16])).expect("short, and letters and digits only")
+}
+
+#[cfg(test)]
+mod tests;
