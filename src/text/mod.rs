@@ -10,12 +10,14 @@ mod attributes;
 mod cursor;
 mod delta;
 mod op;
+mod rich_text;
 mod string;
 mod unit;
 
 pub use attributes::Attributes;
 pub use delta::Delta;
 pub use op::{Content, Embed, Op};
+pub use rich_text::{EditError, RichText, Span};
 pub use string::Text;
 pub use unit::{CodePoints, Unit, Utf16};
 
@@ -27,3 +29,6 @@ pub enum Priority {
     /// The change that is transformed came first.
     Second,
 }
+
+#[cfg(test)]
+mod tests;
