@@ -9,15 +9,19 @@ mod algebra;
 mod attributes;
 mod cursor;
 mod delta;
+mod footprint;
 mod op;
 mod rich_text;
+mod splice;
 mod string;
 mod unit;
 
 pub use attributes::Attributes;
 pub use delta::Delta;
+pub use footprint::{Carried, Footprint};
 pub use op::{Content, Embed, Op};
 pub use rich_text::{EditError, RichText, Span};
+pub use splice::Splice;
 pub use string::Text;
 pub use unit::{CodePoints, Unit, Utf16};
 

@@ -1,5 +1,6 @@
 //! The laws of the algebra and of the tree, on generated documents and edits.
 
+mod concurrent;
 mod laws;
 mod model;
 mod tree;
