@@ -4,7 +4,6 @@
 //! before it is acknowledged. `ARCHITECTURE.md` is the map of this crate.
 
 pub mod auth;
-pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod event_log;

@@ -1,7 +1,3 @@
 //! The `scriptorium` binary.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    scriptorium::cli::run(std::env::args_os())
-}
+fn main() {}

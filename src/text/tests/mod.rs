@@ -3,7 +3,6 @@
 mod concurrent;
 mod laws;
 mod model;
-mod oracle;
 mod tree;
 
 use std::sync::Arc;
