@@ -4,6 +4,7 @@
 //! before it is acknowledged. `ARCHITECTURE.md` is the map of this crate.
 
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod event_log;

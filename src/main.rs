@@ -1,3 +1,7 @@
 //! The `scriptorium` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scriptorium::cli::run(std::env::args_os())
+}

@@ -16,7 +16,12 @@ pub use error::{Origin, Problem, SettingsError};
 pub use value::{AuthMode, DatabaseUrl, Secret};
 
 use layers::{Layers, Reader};
-use value::Bytes;
+use value::{Bytes, Setting};
+
+/// Reads a duration as settings write it: `50ms`, `30s`, `5m`, `2h`, `1d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    Duration::from_text(text)
+}
 
 /// One item per section, each with its keys, their types, defaults and ranges. `via` names a type that reads
 /// the value in another form.

@@ -3,6 +3,7 @@
 mod concurrent;
 mod laws;
 mod model;
+mod oracle;
 mod tree;
 
 use std::sync::Arc;
