@@ -56,8 +56,8 @@ impl Splice {
     pub fn transform(self, other: Self, priority: Priority) -> Option<Self> {
         let (at, end) = (u64::from(self.at), u64::from(self.at) + u64::from(self.delete));
         let (other_at, other_end) = (u64::from(other.at), u64::from(other.at) + u64::from(other.delete));
-        let stays_left = other.at < self.at
-            || (other.at == self.at && other.insert > 0 && priority == Priority::Second);
+        let stays_left =
+            other.at < self.at || (other.at == self.at && other.insert > 0 && priority == Priority::Second);
         let (new_at, new_delete) = if stays_left {
             let right_of_us = other_end.saturating_sub(end);
             if self.insert > 0 && right_of_us > 0 {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::text::{Attributes, CodePoints, Content, Delta, EditError, RichText, Text, Utf16};
 
-use super::{Model, Step, any_content, any_attributes, any_document, any_steps, cases};
+use super::{Model, Step, any_attributes, any_content, any_document, any_steps, cases};
 
 fn agree(document: &RichText, model: &Model) {
     document.assert_balanced();
