@@ -2,10 +2,14 @@
 //!
 //! Pure: time and ids come in with the event.
 
+mod context;
 mod event;
 mod ids;
+mod rejection;
 mod timestamp;
 
+pub use context::Context;
 pub use event::{Cause, Edited, Event, PositionEncoding};
 pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, UserId, Version};
+pub use rejection::Rejection;
 pub use timestamp::{NotATime, Timestamp};

@@ -1,7 +1,7 @@
 //! How changes combine: one after the other ([`Delta::compose`]), and one beside the other
 //! ([`Delta::transform`]).
 
-use super::{Delta, Op, Priority, Unit, cursor::Cursor};
+use super::{CodePoints, Content, Delta, EditError, Op, Priority, Text, Unit, Utf16, cursor::Cursor};
 
 impl<U: Unit> Delta<U> {
     /// This change followed by `other`, which was made on its result, as one change. (Quill's `compose`.)
@@ -27,6 +27,42 @@ impl<U: Unit> Delta<U> {
                 }
             }
         }
+    }
+
+    /// Like [`Self::compose`], for a change that need not fit.
+    ///
+    /// # Errors
+    /// When `other` would cut a character in two that this change inserts.
+    pub fn try_compose(&self, other: &Self) -> Result<Self, EditError> {
+        let is_split = |text: &Text| text.length::<Utf16>() != text.length::<CodePoints>();
+        if self.ops().iter().any(|op| matches!(op, Op::Insert { content: Content::Text(text), .. } if is_split(text))) {
+            self.check_cuts(other)?;
+        }
+        Ok(self.compose(other))
+    }
+
+    /// Walks both side by side and looks at every place where `other` ends a component inside an insert.
+    fn check_cuts(&self, other: &Self) -> Result<(), EditError> {
+        let mut inserts = self.ops().iter().filter(|op| !matches!(op, Op::Delete { .. })).scan(0, |start, op| {
+            let from = *start;
+            *start += op.length::<U>();
+            Some((from, *start, op))
+        });
+        let mut here = inserts.next();
+        let mut position = 0_usize;
+        for op in other.ops().iter().filter(|op| !matches!(op, Op::Insert { .. })) {
+            // A component starts where the one before it ended; only the first may start behind inserts.
+            position = position.saturating_add(op.length::<U>());
+            while here.is_some_and(|(_, end, _)| end <= position) {
+                here = inserts.next();
+            }
+            if let Some((start, _, Op::Insert { content: Content::Text(text), .. })) = here
+                && text.cuts_character::<U>(position - start.min(position))
+            {
+                return Err(EditError::InsideSurrogatePair { position });
+            }
+        }
+        Ok(())
     }
 
     /// The concurrent change `other` of the same document, as it is to be made after this one. (Quill's

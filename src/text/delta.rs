@@ -51,6 +51,11 @@ impl<U: Unit> Delta<U> {
         })
     }
 
+    /// The same components with the same numbers, which now count in `V`.
+    pub fn recount<V: Unit>(&self) -> Delta<V> {
+        Delta { ops: self.ops.clone(), pending: self.pending, unit: PhantomData }
+    }
+
     /// Keeps `length` units. Builder form; see [`Self::push`].
     #[must_use]
     pub fn retain(self, length: usize) -> Self {

@@ -71,6 +71,11 @@ impl Text {
         (self.part(0, head), self.part(head.bytes, size - head))
     }
 
+    /// Whether a cut after `length` units would fall inside a character.
+    pub(super) fn cuts_character<U: Unit>(&self, length: usize) -> bool {
+        self.size().of_start::<U>(self.as_str(), length).length::<U>() < length.min(self.length::<U>())
+    }
+
     /// Appends `more`, in place while nobody else shares this text.
     pub(super) fn append(&mut self, more: &Self) {
         let size = self.size() + more.size();

@@ -1,0 +1,269 @@
+//! What clients send.
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    domain::{ClientId, DocumentId, MessageId, PositionEncoding, Version},
+    protocol::{ErrorCode, Refusal},
+};
+
+use super::{
+    EditLimits, SentOperation,
+    operation::{WireOperation, whole},
+};
+
+/// A message that could be read.
+#[derive(Debug, Clone)]
+pub struct ClientMessage {
+    /// The client's name for the message.
+    pub message_id: Option<MessageId>,
+    /// What it says.
+    pub event: ClientEvent,
+}
+
+/// What a client may say.
+#[derive(Debug, Clone)]
+pub enum ClientEvent {
+    /// `operation`/`document_edit`
+    Edit(EditMessage),
+    /// `system`/`document_sync`
+    Sync {
+        /// Resume from here instead of a full sync.
+        since: Option<Version>,
+    },
+    /// `system`/`ping`
+    Ping {
+        /// The client's clock, given back as it came.
+        timestamp: Value,
+    },
+}
+
+/// An edit as sent.
+#[derive(Debug, Clone)]
+pub struct EditMessage {
+    /// The change.
+    pub operation: SentOperation,
+    /// The last version that the client had received.
+    pub base: Version,
+    /// The client's own edit before this one.
+    pub after: Option<MessageId>,
+    /// `data` as it came.
+    pub received: Arc<RawValue>,
+}
+
+/// What a connection's messages are held against.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// The connection's document.
+    pub document_id: DocumentId,
+    /// The connection's client.
+    pub client_id: ClientId,
+    /// The connection's unit.
+    pub encoding: PositionEncoding,
+    /// How large an edit may be.
+    pub limits: EditLimits,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    client_id: Option<String>,
+    message_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EditData {
+    operation: WireOperation,
+    version: Option<u64>,
+    base_version: Option<u64>,
+    after: Option<String>,
+    document_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SyncData {
+    since: Option<u64>,
+    document_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PingData {
+    #[serde(default)]
+    timestamp: Value,
+}
+
+/// Nesting deeper than this is refused: readers of JSON recurse.
+const DEEPEST: usize = 64;
+
+impl Reader {
+    /// Reads a text frame: one envelope, or an array of them. A refusal inside stands for the envelope at
+    /// its place; the others are not affected.
+    pub fn read_frame(&self, frame: &str) -> Result<Vec<Result<ClientMessage, Refusal>>, Refusal> {
+        check_depth(frame)?;
+        if !frame.trim_start().starts_with('[') {
+            return Ok(vec![self.read_envelope(frame)]);
+        }
+        let envelopes: Vec<&RawValue> = serde_json::from_str(frame).map_err(|error| invalid_json(&error))?;
+        Ok(envelopes.into_iter().map(|envelope| self.read_envelope(envelope.get())).collect())
+    }
+
+    fn read_envelope(&self, json: &str) -> Result<ClientMessage, Refusal> {
+        let envelope: Envelope<'_> = read(json, "")?;
+        let named = |refusal: Refusal| refusal.of_raw(envelope.message_id.as_deref());
+        let message_id = parse_message_id(envelope.message_id.as_deref(), "message_id").map_err(named)?;
+        if envelope.client_id.as_deref().is_some_and(|id| id != self.client_id.as_str()) {
+            let refusal = Refusal::new(ErrorCode::ClientIdMismatch, "`client_id` is not the one of this connection")
+                .with("path", "client_id")
+                .with("expected", self.client_id.as_str());
+            return Err(named(refusal));
+        }
+        if !envelope.data.get().starts_with('{') {
+            return Err(named(Refusal::invalid("data", "an object")));
+        }
+        let event = match (&*envelope.kind, &*envelope.event) {
+            ("operation", "document_edit") => self.read_edit(envelope.data),
+            ("system", "document_sync") => self.read_sync(envelope.data),
+            ("system", "ping") => {
+                read(envelope.data.get(), "data").map(|PingData { timestamp }| ClientEvent::Ping { timestamp })
+            }
+            (kind, event) => Err(unknown(kind, event)),
+        };
+        event.map(|event| ClientMessage { message_id, event }).map_err(named)
+    }
+
+    fn read_edit(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
+        let edit: EditData = read(data.get(), "data")?;
+        self.check_document(edit.document_id.as_deref())?;
+        let base = match (edit.version, edit.base_version) {
+            (Some(version), Some(base)) if version != base => {
+                return Err(Refusal::invalid(
+                    "data.base_version",
+                    "the same as `version`, of which it is another name",
+                ));
+            }
+            (Some(version), _) | (None, Some(version)) => Version(version),
+            (None, None) => {
+                return Err(Refusal::invalid("data.version", "the last version that this client has received"));
+            }
+        };
+        let after = parse_message_id(edit.after.as_deref(), "data.after")?;
+        let operation = read_operation(edit.operation, self.encoding, &self.limits)?;
+        let received = Arc::from(data.to_owned());
+        Ok(ClientEvent::Edit(EditMessage { operation, base, after, received }))
+    }
+
+    fn read_sync(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
+        let sync: SyncData = read(data.get(), "data")?;
+        self.check_document(sync.document_id.as_deref())?;
+        Ok(ClientEvent::Sync { since: sync.since.map(Version) })
+    }
+
+    fn check_document(&self, id: Option<&str>) -> Result<(), Refusal> {
+        match id {
+            Some(id) if id != self.document_id.as_str() => {
+                Err(Refusal::invalid("data.document_id", "the document of this connection")
+                    .with("document_id", self.document_id.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads the operation of an edit that the log has, from `data` as it was sent. `None` if it is not one.
+pub fn read_sent(received: &RawValue, encoding: PositionEncoding) -> Option<SentOperation> {
+    let operation = serde_json::from_str::<EditData>(received.get()).ok()?.operation;
+    read_operation(operation, encoding, &EditLimits::NONE).ok()
+}
+
+/// Whether a message says the same as an earlier one, however it is written: equal as JSON values.
+pub fn is_same_json(one: &RawValue, other: &RawValue) -> bool {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok().map(whole);
+    one.get() == other.get() || matches!((value(one), value(other)), (Some(one), Some(other)) if one == other)
+}
+
+fn read_operation(
+    operation: WireOperation,
+    encoding: PositionEncoding,
+    limits: &EditLimits,
+) -> Result<SentOperation, Refusal> {
+    const PATH: &str = "data.operation";
+    match encoding {
+        PositionEncoding::Utf16 => operation.read(PATH, limits).map(SentOperation::Utf16),
+        PositionEncoding::Utf32 => operation.read(PATH, limits).map(SentOperation::CodePoints),
+    }
+}
+
+fn parse_message_id(id: Option<&str>, path: &str) -> Result<Option<MessageId>, Refusal> {
+    id.map(MessageId::parse).transpose().map_err(|error| Refusal::invalid_id(path, &error))
+}
+
+/// Reads typed JSON, and on a mistake says where it is and what was expected.
+fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<T, Refusal> {
+    serde_json::from_str(json).map_err(|error| {
+        if error.is_syntax() || error.is_eof() {
+            return invalid_json(&error);
+        }
+        // Read once more, only now, to learn the path: it costs, and the good message need not pay for it.
+        let path = match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(json)) {
+            Ok(_) => String::new(),
+            Err(at) => at.path().to_string(),
+        };
+        let path = match (root, path.as_str()) {
+            ("", path) => path.to_owned(),
+            (root, "." | "") => root.to_owned(),
+            (root, path) => format!("{root}.{path}"),
+        };
+        let said = error.to_string();
+        let said = said.split(" at line ").next().unwrap_or(&said);
+        let expected = said.split("expected ").nth(1).unwrap_or(said).to_owned();
+        Refusal::new(ErrorCode::InvalidMessage, format!("{}: {said}", if path.is_empty() { "message" } else { &path }))
+            .with("path", path)
+            .with("expected", expected)
+    })
+}
+
+fn invalid_json(error: &serde_json::Error) -> Refusal {
+    Refusal::new(ErrorCode::InvalidJson, format!("this is not JSON: {error}"))
+        .with("line", error.line())
+        .with("column", error.column())
+}
+
+fn unknown(kind: &str, event: &str) -> Refusal {
+    let short = |name: &str| name.chars().take(64).collect::<String>();
+    let (kind, event) = (short(kind), short(event));
+    Refusal::new(ErrorCode::UnknownEvent, format!("clients cannot send `{kind}`/`{event}`"))
+        .with("type", kind)
+        .with("event", event)
+        .with("expected", "operation/document_edit, system/document_sync or system/ping")
+}
+
+fn check_depth(frame: &str) -> Result<(), Refusal> {
+    // Almost every frame has too few brackets to be deep; only the others are walked.
+    if frame.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= DEEPEST {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in frame.bytes() {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => (),
+        }
+        if depth > DEEPEST {
+            let message = format!("JSON nested deeper than {DEEPEST} levels");
+            return Err(Refusal::new(ErrorCode::InvalidJson, message).with("limit", DEEPEST));
+        }
+    }
+    Ok(())
+}

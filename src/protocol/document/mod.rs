@@ -1,0 +1,12 @@
+//! The document dialect: `GET /v1/ws/documents/{document_id}`.
+
+mod client;
+mod operation;
+mod server;
+
+pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_sent};
+pub use operation::{EditLimits, SentOperation};
+pub use server::{
+    ActiveUser, Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect,
+    document_sync, error, pong, position_sent,
+};

@@ -1,0 +1,163 @@
+//! What a client is told when something it sent cannot be done.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::domain::{IdError, MessageId, Rejection};
+
+/// The codes of `system`/`error`, a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names are the contract's, docs/protocol.md explains each")]
+pub enum ErrorCode {
+    InvalidJson,
+    InvalidMessage,
+    InvalidId,
+    UnknownEvent,
+    MessageIdConflict,
+    ClientIdMismatch,
+    Unauthorized,
+    TokenExpired,
+    InsufficientPermissions,
+    InvalidOperation,
+    VersionAhead,
+    PredecessorRefused,
+    DocumentNotFound,
+    DocumentTooLarge,
+    MessageTooLarge,
+    SlowConsumer,
+    StorageUnavailable,
+    Internal,
+}
+
+impl ErrorCode {
+    /// The code as the wire and the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "INVALID_JSON",
+            Self::InvalidMessage => "INVALID_MESSAGE",
+            Self::InvalidId => "INVALID_ID",
+            Self::UnknownEvent => "UNKNOWN_EVENT",
+            Self::MessageIdConflict => "MESSAGE_ID_CONFLICT",
+            Self::ClientIdMismatch => "CLIENT_ID_MISMATCH",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::InsufficientPermissions => "INSUFFICIENT_PERMISSIONS",
+            Self::InvalidOperation => "INVALID_OPERATION",
+            Self::VersionAhead => "VERSION_AHEAD",
+            Self::PredecessorRefused => "PREDECESSOR_REFUSED",
+            Self::DocumentNotFound => "DOCUMENT_NOT_FOUND",
+            Self::DocumentTooLarge => "DOCUMENT_TOO_LARGE",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::SlowConsumer => "SLOW_CONSUMER",
+            Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// Whether a client that mends its message, or waits, may go on with this connection.
+    const fn is_recoverable(self) -> bool {
+        !matches!(
+            self,
+            Self::Unauthorized
+                | Self::TokenExpired
+                | Self::InsufficientPermissions
+                | Self::DocumentNotFound
+                | Self::MessageTooLarge
+                | Self::SlowConsumer
+        )
+    }
+}
+
+/// Why something was not done, in words for a person and in fields for a program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// What kind of mistake it is.
+    pub code: ErrorCode,
+    /// One sentence for a person.
+    pub message: String,
+    /// What was wrong and what was expected.
+    pub details: Map<String, Value>,
+}
+
+impl Refusal {
+    /// A refusal without details.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Map::new() }
+    }
+
+    /// Adds a detail.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Names the message that was refused.
+    #[must_use]
+    pub fn of(self, message_id: &MessageId) -> Self {
+        self.with("message_id", message_id.as_str())
+    }
+
+    /// Names the message that was refused, where it has a name.
+    #[must_use]
+    pub fn of_raw(self, message_id: Option<&str>) -> Self {
+        match message_id {
+            // A message id too long to be one would make the answer as large as the mistake.
+            Some(id) if id.len() <= 512 => self.with("message_id", id),
+            _ => self,
+        }
+    }
+
+    /// A field that is not what it must be.
+    pub fn invalid(path: &str, expected: &str) -> Self {
+        Self::new(ErrorCode::InvalidMessage, format!("`{path}` must be {expected}"))
+            .with("path", path)
+            .with("expected", expected)
+    }
+
+    /// Something that is no id.
+    pub fn invalid_id(path: &str, error: &IdError) -> Self {
+        Self::new(ErrorCode::InvalidId, error.to_string())
+            .with("path", path)
+            .with("expected", format!("1 to 128 characters of {}", error.allowed))
+    }
+
+    /// An operation that cannot be one.
+    pub fn operation(path: &str, message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidOperation, message).with("path", path)
+    }
+
+    /// Why an edit was not committed.
+    pub fn of_rejection(rejection: &Rejection) -> Self {
+        let refuse = |code| Self::new(code, rejection.to_string());
+        match rejection {
+            Rejection::VersionAhead { base, current } => {
+                refuse(ErrorCode::VersionAhead).with("version", base.0).with("document_version", current.0)
+            }
+            Rejection::OutOfBounds { end, length } => {
+                refuse(ErrorCode::InvalidOperation).with("end", *end).with("document_length", *length)
+            }
+            Rejection::DoesNotFit(_) => refuse(ErrorCode::InvalidOperation),
+            Rejection::DocumentTooLarge { length, limit } => {
+                refuse(ErrorCode::DocumentTooLarge).with("length", *length).with("limit", *limit)
+            }
+            Rejection::PredecessorRefused { after } => {
+                refuse(ErrorCode::PredecessorRefused).with("after", after.as_str())
+            }
+            Rejection::MessageIdConflict => refuse(ErrorCode::MessageIdConflict),
+            Rejection::StorageUnavailable { .. } => refuse(ErrorCode::StorageUnavailable),
+        }
+    }
+
+    /// `data` of the `system`/`error` event.
+    pub fn data(&self, timestamp: &str) -> Value {
+        json!({
+            "error_code": self.code,
+            "message": self.message,
+            "details": self.details,
+            "recoverable": self.code.is_recoverable(),
+            "timestamp": timestamp,
+        })
+    }
+}

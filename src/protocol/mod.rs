@@ -1,0 +1,7 @@
+//! What crosses the wire, and its conversion to the domain's words and back. Pure.
+
+pub mod document;
+mod error;
+mod json;
+
+pub use error::{ErrorCode, Refusal};
