@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::settings::Settings;
+use crate::{app, settings::Settings};
 
 use super::Failure;
 
@@ -17,8 +17,7 @@ const EXAMPLE: &str = "Example, with no configuration at all, then on another ad
     scriptorium serve";
 
 impl Serve {
-    #[expect(clippy::unused_async, reason = "the service will be")]
-    pub(super) async fn run(self, _settings: Settings) -> Result<(), Failure> {
-        Err(Failure::failed("the service is not built yet"))
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Failure> {
+        app::serve(settings).await.map_err(Failure::failed)
     }
 }

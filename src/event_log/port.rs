@@ -14,9 +14,9 @@ pub(super) struct NewRow {
     pub version: Version,
     pub message_id: MessageId,
     /// What a fold reads; JSON on one line.
-    pub body: Arc<str>,
+    pub body: String,
     /// Everything else; JSON.
-    pub cause: Arc<str>,
+    pub cause: String,
 }
 
 /// An [`super::Append`] in its stored form.

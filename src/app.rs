@@ -1,0 +1,154 @@
+//! The composition root: puts the parts together, for production and for tests alike.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use crate::{
+    auth::{Authenticator, SetupError},
+    clock::Clock,
+    event_log::{EventLog, OpenError},
+    live::{DocumentSettings, Live},
+    server::Shared,
+    settings::Settings,
+    telemetry::Metrics,
+};
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The event log could not be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The settings for authentication cannot be used.
+    #[error(transparent)]
+    Auth(#[from] SetupError),
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// The service.
+#[derive(Debug, Clone, Copy)]
+pub struct App;
+
+/// A service that runs.
+pub struct Running {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+    grace: Duration,
+    _upkeep: DropGuard,
+}
+
+impl App {
+    /// Opens the log, listens, and serves until [`Running::shutdown`].
+    pub async fn start(settings: Settings, clock: Clock) -> Result<Running, StartError> {
+        let metrics = Metrics::new();
+        let authenticator = Authenticator::from_settings(&settings.auth)?;
+        let log = EventLog::memory();
+        Self::start_on(log, authenticator, settings, (clock, metrics)).await
+    }
+
+    /// The same with a log that is open already.
+    pub async fn start_on(
+        log: EventLog,
+        authenticator: Authenticator,
+        settings: Settings,
+        (clock, metrics): (Clock, Metrics),
+    ) -> Result<Running, StartError> {
+        let address = settings.server.listen;
+        let listen = |error| StartError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let documents = document_settings(&settings);
+        let live = Live::new(log.clone(), clock.clone(), metrics.clone(), documents, settings.snapshots.clone());
+        let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
+        let upkeep = spawn_upkeep(metrics.clone(), upkeep_every);
+        let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
+        #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
+        let accepting = tokio::spawn(Arc::clone(&shared).serve(listener));
+        info!(%address, "listening");
+        Ok(Running { address, shared, accepting, grace, _upkeep: upkeep })
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Stops accepting, tells every client, writes and answers what was accepted. Returns whether all that
+    /// was done within `server.shutdown_grace`.
+    pub async fn shutdown(self) -> bool {
+        info!("stopping");
+        let stop = async {
+            self.shared.stop().await;
+            self.shared.live.shutdown().await;
+        };
+        let in_time = timeout(self.grace, stop).await.is_ok();
+        if !in_time {
+            warn!(grace_seconds = self.grace.as_secs_f64(), "not everybody was done in time");
+        }
+        self.accepting.abort();
+        self.shared.log.close().await;
+        info!("stopped");
+        in_time
+    }
+}
+
+fn document_settings(settings: &Settings) -> DocumentSettings {
+    let (documents, limits) = (&settings.documents, &settings.limits);
+    DocumentSettings {
+        auto_create: documents.auto_create,
+        max_resume_events: documents.max_resume_events as u64,
+        recent_edits: documents.recent_edits,
+        batch: documents.batch,
+        inbox: limits.document_inbox,
+        idle_unload: documents.idle_unload,
+        document_length: limits.document_length,
+    }
+}
+
+/// Samples wait in the recorder until somebody sorts them into their buckets.
+fn spawn_upkeep(metrics: Metrics, every: Duration) -> DropGuard {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "ends with its guard, and has nothing to finish")]
+    tokio::spawn(async move {
+        while timeout(every, stopped.cancelled()).await.is_err() {
+            metrics.run_upkeep();
+        }
+    });
+    stop.drop_guard()
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(settings: Settings) -> Result<(), StartError> {
+    let mut terminate = signal(tokio::signal::unix::SignalKind::terminate());
+    let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt());
+    let running = App::start(settings, Clock::system()).await?;
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+    running.shutdown().await;
+    Ok(())
+}
+
+fn signal(kind: tokio::signal::unix::SignalKind) -> tokio::signal::unix::Signal {
+    tokio::signal::unix::signal(kind).expect("SIGTERM and SIGINT can be listened to")
+}

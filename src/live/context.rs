@@ -1,0 +1,189 @@
+//! The contexts of clients' edits: kept while their document is open, rebuilt from the log when not.
+
+use std::sync::Arc;
+
+use crate::{
+    domain::{Context, PositionEncoding, Version},
+    event_log::{EventLog, ReadError, StreamName},
+    protocol::document::{SentOperation, read_sent},
+    text::{CodePoints, Delta, EditError, Footprint, RichText, Unit, Utf16},
+};
+
+use super::{
+    committed::{ClientKey, Committed},
+    recent::Recent,
+};
+
+/// A unit that clients may count in.
+pub(super) trait Counted: Unit {
+    /// The unit's name.
+    const ENCODING: PositionEncoding;
+    /// This unit's context, if it is that.
+    fn unwrap(context: ClientContext) -> Option<Context<Self>>;
+    /// A context of this unit as one of any unit.
+    fn wrap(context: Context<Self>) -> ClientContext;
+    /// The shape of an edit.
+    fn footprint(edit: &Committed) -> Footprint<Self>;
+    /// The change as it was applied.
+    fn applied(edit: &Committed) -> Delta<Self>;
+    /// The change as it was sent.
+    fn sent(operation: SentOperation) -> Option<Delta<Self>>;
+    /// The change in both units; `None` in code points where the numbers are the same.
+    fn settle(edit: Delta<Self>, document: &RichText) -> Result<InBothUnits, EditError>;
+}
+
+/// A change in UTF-16 units, and in code points where the numbers differ.
+pub(super) type InBothUnits = (Delta<Utf16>, Option<Delta<CodePoints>>);
+
+impl Counted for Utf16 {
+    const ENCODING: PositionEncoding = PositionEncoding::Utf16;
+
+    fn unwrap(context: ClientContext) -> Option<Context<Self>> {
+        match context {
+            ClientContext::Utf16(context) => Some(context),
+            ClientContext::CodePoints(_) => None,
+        }
+    }
+
+    fn wrap(context: Context<Self>) -> ClientContext {
+        ClientContext::Utf16(context)
+    }
+
+    fn footprint(edit: &Committed) -> Footprint<Self> {
+        edit.footprint.clone()
+    }
+
+    fn applied(edit: &Committed) -> Delta<Self> {
+        edit.edit.applied.clone()
+    }
+
+    fn sent(operation: SentOperation) -> Option<Delta<Self>> {
+        match operation {
+            SentOperation::Utf16(delta) => Some(delta),
+            SentOperation::CodePoints(_) => None,
+        }
+    }
+
+    fn settle(edit: Delta<Self>, document: &RichText) -> Result<InBothUnits, EditError> {
+        if document.length::<Utf16>() == document.length::<CodePoints>() {
+            return Ok((edit, None));
+        }
+        document.check(&edit)?;
+        let points = document.to_code_points(&edit);
+        let differs = points != edit.recount();
+        Ok((edit, differs.then_some(points)))
+    }
+}
+
+impl Counted for CodePoints {
+    const ENCODING: PositionEncoding = PositionEncoding::Utf32;
+
+    fn unwrap(context: ClientContext) -> Option<Context<Self>> {
+        match context {
+            ClientContext::CodePoints(context) => Some(context),
+            ClientContext::Utf16(_) => None,
+        }
+    }
+
+    fn wrap(context: Context<Self>) -> ClientContext {
+        ClientContext::CodePoints(context)
+    }
+
+    fn footprint(edit: &Committed) -> Footprint<Self> {
+        edit.footprint_in_code_points()
+    }
+
+    fn applied(edit: &Committed) -> Delta<Self> {
+        edit.in_code_points().into_owned()
+    }
+
+    fn sent(operation: SentOperation) -> Option<Delta<Self>> {
+        match operation {
+            SentOperation::Utf16(_) => None,
+            SentOperation::CodePoints(delta) => Some(delta),
+        }
+    }
+
+    fn settle(edit: Delta<Self>, document: &RichText) -> Result<InBothUnits, EditError> {
+        let in_utf16 = document.to_utf16(&edit)?;
+        let differs = edit != in_utf16.recount();
+        Ok((in_utf16, differs.then_some(edit)))
+    }
+}
+
+/// The edits of a document, oldest first: in the log, in memory, and in the batch that is being made.
+#[derive(Clone, Copy)]
+pub(super) struct Edits<'a> {
+    pub(super) log: &'a EventLog,
+    pub(super) stream: &'a StreamName,
+    pub(super) recent: &'a Recent,
+    pub(super) batch: &'a [Arc<Committed>],
+}
+
+/// Edits read from the log at a time.
+const PAGE: usize = 500;
+
+impl Edits<'_> {
+    /// Brings `context` up to the end of the batch: everything after its reach is somebody else's.
+    pub(super) async fn catch_up<U: Counted>(&self, context: &mut Context<U>) -> Result<(), ReadError> {
+        self.after(context.reach(), |edit| context.take_in(edit.version, U::footprint(edit))).await
+    }
+
+    /// Makes the context of `client` as of its version `base` from what is recorded.
+    pub(super) async fn context<U: Counted>(&self, client: &ClientKey, base: Version) -> Result<Context<U>, ReadError> {
+        let mut origin = None;
+        self.after(base, |edit| {
+            if edit.client == *client && origin.is_none() {
+                origin = Some(edit.cause().origin);
+            }
+        })
+        .await?;
+        // Nothing of its own after its version: nothing was in flight, and the rest is other people's.
+        let mut context = Context::at(origin.unwrap_or(base));
+        let replay = |edit: &Committed| {
+            if edit.client == *client {
+                context.received(edit.cause().base);
+                context.carry(sent_as::<U>(edit));
+                context.committed();
+            } else {
+                context.take_in(edit.version, U::footprint(edit));
+            }
+        };
+        self.after(origin.unwrap_or(base), replay).await?;
+        Ok(context)
+    }
+
+    async fn after(&self, version: Version, mut each: impl FnMut(&Committed)) -> Result<(), ReadError> {
+        if let Some(recent) = self.recent.after(version) {
+            recent.for_each(|edit| each(edit));
+        } else {
+            // Older than what is in memory: rare, and its cost falls on the document that it happens to.
+            let mut seq = self.log.seq_of_version(self.stream, version).await?.unwrap_or_default();
+            loop {
+                let page = self.log.read(self.stream, seq, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                seq = last.seq;
+                page.into_iter().map(Committed::from_log).for_each(|edit| each(&edit));
+            }
+        }
+        self.batch.iter().filter(|edit| edit.version > version).for_each(|edit| each(edit));
+        Ok(())
+    }
+}
+
+/// An edit as its client sent it. Where that cannot be told in `U` (the client has changed its unit between
+/// two connections, with edits in flight, which it must not) the applied form stands in.
+fn sent_as<U: Counted>(edit: &Committed) -> Delta<U> {
+    if !edit.edit.transformed {
+        return U::applied(edit);
+    }
+    let cause = edit.cause();
+    read_sent(&cause.received, cause.encoding).and_then(U::sent).unwrap_or_else(|| U::applied(edit))
+}
+
+/// The context of a client in the unit that it counts in.
+#[derive(Debug)]
+pub(super) enum ClientContext {
+    Utf16(Context<Utf16>),
+    CodePoints(Context<CodePoints>),
+}

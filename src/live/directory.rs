@@ -1,0 +1,112 @@
+//! Which documents are open, and opening them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::DocumentId;
+
+use super::{
+    Live,
+    document::{Command, Joined, OpenDocument},
+    subscriber::{Opening, Subscriber},
+};
+
+/// A way to an open document. When its document has been unloaded, joining again opens it anew.
+pub type Handle = mpsc::Sender<Command>;
+
+/// The open documents.
+#[derive(Debug, Default)]
+pub(super) struct Directory(Mutex<HashMap<DocumentId, Handle>>);
+
+impl Directory {
+    /// Takes a document off the list, unless somebody has just sent it something. The document's task must
+    /// end then: a newer one may be opened at any time.
+    pub(super) fn unlist(&self, id: &DocumentId, inbox: &mpsc::Receiver<Command>) -> bool {
+        let mut open = self.lock();
+        let is_unneeded = inbox.is_empty();
+        if is_unneeded {
+            open.remove(id);
+        }
+        is_unneeded
+    }
+
+    /// Lets go of all documents: each ends when the last connection has let go of it too.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    /// Opens `id` for a connection: the document's task puts the opening frames into its outbox, and from
+    /// then on everything that happens.
+    pub async fn join(
+        self: &Arc<Self>,
+        id: &DocumentId,
+        subscriber: &Subscriber,
+        opening: Opening,
+    ) -> (Joined, Handle) {
+        loop {
+            let handle = self.open(id);
+            let (reply, joined) = oneshot::channel();
+            let command = Command::Join(Box::new(subscriber.clone()), opening, reply);
+            // A closed inbox, or a reply that never comes: the document was just being unloaded. Once more.
+            if handle.send(command).await.is_ok()
+                && let Ok(joined) = joined.await
+            {
+                return (joined, handle);
+            }
+        }
+    }
+
+    fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
+        let mut open = self.directory.lock();
+        if let Some(handle) = open.get(id)
+            && !handle.is_closed()
+        {
+            return handle.clone();
+        }
+        let (handle, inbox) = mpsc::channel(self.settings.inbox);
+        open.insert(id.clone(), handle.clone());
+        drop(open);
+        let (live, id) = (Arc::clone(self), id.clone());
+        self.tasks.spawn(async move {
+            live.metrics.document_opened();
+            let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), inbox).await {
+                Ok(document) => document.run().await,
+                Err((inbox, error)) => {
+                    tracing::error!(document = %id, %error, "a document could not be loaded");
+                    live.refuse(&id, inbox).await
+                }
+            };
+            live.metrics.document_closed();
+            // Who sent something in the last moment finds their reply dropped, and opens the document again.
+            inbox.close();
+        });
+        handle
+    }
+
+    /// Answers everybody who waits for a document that could not be loaded, and takes it off the list.
+    async fn refuse(&self, id: &DocumentId, mut inbox: mpsc::Receiver<Command>) -> mpsc::Receiver<Command> {
+        loop {
+            while let Ok(command) = inbox.try_recv() {
+                match command {
+                    Command::Join(_, _, reply) => drop(reply.send(Joined::Unavailable)),
+                    Command::Leave(_, reply) => drop(reply.send(())),
+                    Command::Edit(_) | Command::Sync(..) => (),
+                }
+            }
+            if self.directory.unlist(id, &inbox) {
+                return inbox;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! An open document: one task that owns it, takes its commands in turn, and commits them in batches.
+//!
+//! All edits that wait are decided together on a working copy and handed to the log as one append. While
+//! that commit is under way the next batch gathers in the inbox. Only after it does the working copy become
+//! the document, and acknowledgements and broadcasts go out.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::{
+    domain::{DocumentId, MessageId, Rejection, Timestamp, Version},
+    event_log::{Append, AppendError, Damaged, ReadError, StreamName},
+    projection::Document,
+};
+
+use super::{
+    Live,
+    batch::{Batch, Clients, Outcome, WaitingEdit},
+    committed::Committed,
+    recent::Recent,
+    snapshots::Snapshots,
+    subscriber::{Opening, Subscriber},
+};
+
+/// Names a connection within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// What a document is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// A connection opens the document.
+    Join(Box<Subscriber>, Opening, oneshot::Sender<Joined>),
+    /// An edit.
+    Edit(WaitingEdit),
+    /// A connection asks for the document again, or for what came after a version.
+    Sync(ConnectionId, Option<Version>, Option<MessageId>),
+    /// A connection ends. Answered when everything that it sent before has been answered.
+    Leave(ConnectionId, oneshot::Sender<()>),
+}
+
+/// How an opening went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The connection gets everything from here on.
+    Subscribed,
+    /// What was missed is not in memory: read it from the log up to this version, then come again.
+    CatchUp(Version),
+    /// There is no such document, and it may not be made.
+    NotFound,
+    /// The log could not be read.
+    Unavailable,
+}
+
+pub(super) struct OpenDocument {
+    pub(super) live: Arc<Live>,
+    pub(super) id: DocumentId,
+    stream: StreamName,
+    inbox: mpsc::Receiver<Command>,
+    pub(super) document: Document,
+    pub(super) recent: Recent,
+    clients: Clients,
+    pub(super) subscribers: Vec<Subscriber>,
+    snapshots: Snapshots,
+    /// The last append may or may not have happened: the log has to be read before anything else is done.
+    unsure: bool,
+}
+
+/// How often a batch is decided again because others appended to the stream, or repeated messages were
+/// found in it, before the log is declared unavailable.
+const ATTEMPTS: usize = 100;
+
+impl OpenDocument {
+    pub(super) async fn load(
+        live: Arc<Live>,
+        id: DocumentId,
+        inbox: mpsc::Receiver<Command>,
+    ) -> Result<Self, (mpsc::Receiver<Command>, ReadError)> {
+        let stream = StreamName::document(&id);
+        match super::load::document(&live.log, &stream, &live.metrics).await {
+            Err(error) => Err((inbox, error)),
+            Ok(loaded) => Ok(Self {
+                recent: Recent::new(loaded.document.version(), live.settings.recent_edits),
+                snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
+                document: loaded.document,
+                live,
+                id,
+                stream,
+                inbox,
+                clients: Clients::default(),
+                subscribers: Vec::new(),
+                unsure: false,
+            }),
+        }
+    }
+
+    /// Serves the document until nobody has needed it for a while.
+    pub(super) async fn run(mut self) -> mpsc::Receiver<Command> {
+        let mut edits = Vec::new();
+        let mut next = None;
+        loop {
+            let command = match next.take() {
+                Some(command) => command,
+                None => match self.next_command().await {
+                    Some(command) => command,
+                    None => break,
+                },
+            };
+            match command {
+                Command::Edit(edit) => {
+                    edits.push(edit);
+                    next = self.gather(&mut edits);
+                    self.commit(&edits).await;
+                    edits.clear();
+                }
+                Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
+                Command::Sync(connection, since, message) => self.sync(connection, since, message),
+                Command::Leave(connection, reply) => {
+                    self.subscribers.retain(|subscriber| subscriber.connection != connection);
+                    // Nobody waits for the answer if the connection is gone altogether.
+                    let _ = reply.send(());
+                }
+            }
+        }
+        self.inbox
+    }
+
+    /// The next command, or `None` when the document can be unloaded.
+    async fn next_command(&mut self) -> Option<Command> {
+        loop {
+            let idle = self.live.settings.idle_unload;
+            let idle = if self.subscribers.is_empty() { idle } else { Duration::MAX };
+            match tokio::time::timeout(idle, self.inbox.recv()).await {
+                Ok(command) => return command,
+                Err(_) if self.live.directory.unlist(&self.id, &self.inbox) => return None,
+                Err(_) => (),
+            }
+        }
+    }
+
+    /// Takes the edits that wait, up to the first command of another kind.
+    fn gather(&mut self, edits: &mut Vec<WaitingEdit>) -> Option<Command> {
+        while edits.len() < self.live.settings.batch {
+            match self.inbox.try_recv() {
+                Ok(Command::Edit(edit)) => edits.push(edit),
+                Ok(other) => return Some(other),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    async fn commit(&mut self, edits: &[WaitingEdit]) {
+        let outcome = match self.try_commit(edits).await {
+            Ok(outcomes) => outcomes,
+            Err(why) => {
+                self.unsure = true;
+                self.clients = Clients::default();
+                let unavailable = || Outcome::Rejected(Rejection::StorageUnavailable { why });
+                edits.iter().map(|_| unavailable()).collect()
+            }
+        };
+        self.answer(edits, &outcome);
+        self.live.metrics.batch_size(edits.len());
+    }
+
+    /// Decides and appends, again and again while others are faster.
+    async fn try_commit(&mut self, edits: &[WaitingEdit]) -> Result<Vec<Outcome>, &'static str> {
+        let mut known = HashMap::new();
+        for _ in 0..ATTEMPTS {
+            if self.unsure {
+                self.read_tail().await.map_err(|error| self.unread(&error))?;
+            }
+            let recorded_at = self.live.clock.now().max(self.document.last_modified().unwrap_or_default());
+            let (outcomes, events, working) = {
+                let mut batch = Batch {
+                    log: &self.live.log,
+                    stream: &self.stream,
+                    recent: &self.recent,
+                    known: &known,
+                    working: self.document.clone(),
+                    accepted: Vec::with_capacity(edits.len()),
+                    by_message: HashMap::with_capacity(edits.len()),
+                    timestamp: recorded_at.to_rfc3339().into(),
+                    length_limit: self.live.settings.document_length,
+                };
+                let mut outcomes = Vec::with_capacity(edits.len());
+                for edit in edits {
+                    let outcome = batch.decide(edit, &mut self.clients).await;
+                    outcomes.push(outcome.map_err(|error| unread(&self.id, &error))?);
+                }
+                (outcomes, batch.events(), batch.working)
+            };
+            if events.is_empty() {
+                return Ok(outcomes);
+            }
+            let (stream, expected) = (self.stream.clone(), self.document.seq());
+            match self.live.log.append(Append { stream, expected, recorded_at, events }).await {
+                Ok(_) => {
+                    self.committed(working, recorded_at, &outcomes);
+                    return Ok(outcomes);
+                }
+                Err(AppendError::Stale { .. }) => self.unsure = true,
+                Err(AppendError::Repeated(recorded)) => {
+                    let earlier = recorded.into_iter().map(|it| Arc::new(Committed::from_log(it)));
+                    known.extend(earlier.map(|it| (it.message_id.clone(), it)));
+                }
+                Err(why @ (AppendError::Unavailable(_) | AppendError::Damaged(_))) => {
+                    error!(document = %self.id, error = %why, "an append failed");
+                    return Err("the log cannot be written now");
+                }
+            }
+            // What was decided in vain must not be remembered.
+            self.clients = Clients::default();
+        }
+        error!(document = %self.id, attempts = ATTEMPTS, "others always appended first");
+        Err("the document is too busy")
+    }
+
+    /// The log has the batch: the working copy becomes the document.
+    fn committed(&mut self, working: Document, recorded_at: Timestamp, outcomes: &[Outcome]) {
+        self.document = working;
+        self.document.modified_at(recorded_at);
+        for outcome in outcomes {
+            if let Outcome::Accepted(edit) = outcome {
+                self.snapshots.recorded(edit.cause().received.get().len());
+                self.recent.push(Arc::clone(edit));
+            }
+        }
+        if self.snapshots.is_due(&self.live.snapshots, self.document.content()) {
+            self.snapshots.save(&self.live, &self.stream, &self.document);
+        }
+    }
+
+    /// Takes in what others have appended, or what an append of unknown outcome has left in the log.
+    async fn read_tail(&mut self) -> Result<(), ReadError> {
+        const PAGE: usize = 500;
+        loop {
+            let page = self.live.log.read(&self.stream, self.document.seq(), PAGE).await?;
+            if page.is_empty() {
+                self.unsure = false;
+                return Ok(());
+            }
+            for recorded in page {
+                let (seq, recorded_at) = (recorded.seq, recorded.recorded_at);
+                let edit = Arc::new(Committed::from_log(recorded));
+                if let Err(why) = self.document.edit(&edit.edit.applied) {
+                    let stream = self.stream.clone();
+                    return Err(Damaged { stream, seq, why: why.to_string() }.into());
+                }
+                self.document.modified_at(recorded_at);
+                self.recent.push(Arc::clone(&edit));
+                self.deliver(&[edit]);
+            }
+        }
+    }
+
+    fn unread(&self, error: &ReadError) -> &'static str {
+        unread(&self.id, error)
+    }
+}
+
+fn unread(document: &DocumentId, why: &ReadError) -> &'static str {
+    error!(%document, error = %why, "the log could not be read");
+    "the log cannot be read now"
+}

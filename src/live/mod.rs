@@ -1,0 +1,82 @@
+//! Open documents: one owning task each, the way from its commands to the log, and from the log to everybody
+//! who is connected.
+
+mod batch;
+mod catch_up;
+mod committed;
+mod context;
+mod deliver;
+mod directory;
+mod document;
+mod load;
+mod opening;
+mod outbox;
+mod recent;
+mod snapshots;
+mod subscriber;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
+
+use crate::{clock::Clock, event_log::EventLog, settings, telemetry::Metrics};
+
+pub use batch::WaitingEdit;
+pub use committed::ClientKey;
+pub use directory::Handle;
+pub use document::{Command, ConnectionId, Joined};
+pub use outbox::{Goodbye, Item, Outbox, Taken};
+pub use subscriber::Subscriber;
+
+use directory::Directory;
+
+/// What open documents need to know of the settings.
+#[derive(Debug, Clone)]
+pub struct DocumentSettings {
+    /// Whether opening an id without events gives an empty document.
+    pub auto_create: bool,
+    /// More missed edits than this, and a client gets the whole document instead.
+    pub max_resume_events: u64,
+    /// Edits kept in memory per open document.
+    pub recent_edits: usize,
+    /// Edits in one append at most.
+    pub batch: usize,
+    /// Commands that may wait per document; then connections are no longer read.
+    pub inbox: usize,
+    /// How long a document stays open that nobody has open.
+    pub idle_unload: Duration,
+    /// How long a document may be, in UTF-16 units.
+    pub document_length: usize,
+}
+
+/// All open documents of this process.
+pub struct Live {
+    log: EventLog,
+    clock: Clock,
+    metrics: Metrics,
+    settings: DocumentSettings,
+    snapshots: settings::Snapshots,
+    directory: Directory,
+    tasks: TaskTracker,
+}
+
+impl Live {
+    /// No documents yet.
+    pub fn new(
+        log: EventLog,
+        clock: Clock,
+        metrics: Metrics,
+        settings: DocumentSettings,
+        snapshots: settings::Snapshots,
+    ) -> Arc<Self> {
+        let (directory, tasks) = (Directory::default(), TaskTracker::new());
+        Arc::new(Self { log, clock, metrics, settings, snapshots, directory, tasks })
+    }
+
+    /// Ends every document once its connections have left, and waits for all that they still write.
+    pub async fn shutdown(&self) {
+        self.directory.clear();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,206 @@
+//! What waits to be sent to one connection.
+//!
+//! Bounded in bytes. When it is full the connection is cut off with `SLOW_CONSUMER`: text is never dropped
+//! or merged on its way to a client, and a client that was cut off resumes from where it stands.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::{
+    domain::{ClientId, MessageId},
+    protocol::{ErrorCode, Refusal, document::Sync},
+    telemetry::CloseReason,
+};
+
+/// Something to send.
+#[derive(Debug)]
+pub enum Item {
+    /// A frame, ready as it is and shared by all its receivers.
+    Frame(Utf8Bytes),
+    /// A whole document: cheap to hold, and encoded only when its turn comes, by the connection's own task.
+    Sync(Box<Sync>, Option<(ClientId, Option<MessageId>)>),
+}
+
+/// Why and how the server ends a connection.
+#[derive(Debug, Clone)]
+pub struct Goodbye {
+    /// The close code.
+    pub code: u16,
+    /// The reason beside the code, and in the `disconnect` event before it.
+    pub reason: &'static str,
+    /// The same for the metrics.
+    pub metric: CloseReason,
+    /// An error to tell first.
+    pub refusal: Option<Box<Refusal>>,
+}
+
+impl Goodbye {
+    /// A newer connection of the same client took over.
+    pub const SUPERSEDED: Self =
+        Self { code: 1008, reason: "superseded", metric: CloseReason::Superseded, refusal: None };
+    /// The server stops, or restarts.
+    pub const RESTARTING: Self =
+        Self { code: 1012, reason: "server_restarting", metric: CloseReason::ShuttingDown, refusal: None };
+    /// Nothing was heard of the client for too long.
+    pub const SILENT: Self =
+        Self { code: 1008, reason: "heartbeat_timeout", metric: CloseReason::HeartbeatTimeout, refusal: None };
+    /// Something that must not happen has happened.
+    pub const INTERNAL: Self =
+        Self { code: 1011, reason: "internal_error", metric: CloseReason::Internal, refusal: None };
+
+    /// With an error to tell first.
+    #[must_use]
+    pub fn because(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(Box::new(refusal));
+        self
+    }
+}
+
+/// The queue between a document and one connection.
+#[derive(Debug)]
+pub struct Outbox {
+    state: Mutex<State>,
+    filled: Notify,
+    emptied: Notify,
+    closed: Notify,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    bytes: usize,
+    goodbye: Option<Goodbye>,
+}
+
+/// What [`Outbox::take`] found.
+#[derive(Debug)]
+pub struct Taken {
+    /// Everything that waited, in order.
+    pub items: VecDeque<Item>,
+    /// How many bytes that was.
+    pub bytes: usize,
+    /// Say goodbye after the items, and send nothing more.
+    pub goodbye: Option<Goodbye>,
+}
+
+/// A sync is a few pointers while it waits.
+const SYNC_BYTES: usize = 256;
+
+impl Outbox {
+    /// An empty outbox that holds up to `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), filled: Notify::new(), emptied: Notify::new(), closed: Notify::new(), limit }
+    }
+
+    /// Adds to the end. Does nothing once the goodbye has been said.
+    pub fn push(&self, item: Item) {
+        self.push_all([item]);
+    }
+
+    /// Adds several to the end, waking the connection once.
+    pub fn push_all(&self, items: impl IntoIterator<Item = Item>) {
+        let mut state = self.lock();
+        if state.goodbye.is_some() {
+            return;
+        }
+        for item in items {
+            state.bytes += match &item {
+                Item::Frame(frame) => frame.len(),
+                Item::Sync(..) => SYNC_BYTES,
+            };
+            state.items.push_back(item);
+        }
+        let is_full = state.bytes > self.limit;
+        if is_full {
+            // What waits is lost with the connection: the client resumes and gets it from the log.
+            *state = State { goodbye: Some(slow_consumer(state.bytes)), ..State::default() };
+        }
+        drop(state);
+        if is_full {
+            self.closed.notify_waiters();
+        }
+        self.filled.notify_one();
+    }
+
+    /// Ends the connection after what waits. The first goodbye counts.
+    pub fn close(&self, goodbye: Goodbye) {
+        self.lock().goodbye.get_or_insert(goodbye);
+        self.closed.notify_waiters();
+        self.filled.notify_one();
+        self.emptied.notify_waiters();
+    }
+
+    /// Whether the connection is about to end.
+    pub fn is_closed(&self) -> bool {
+        self.lock().goodbye.is_some()
+    }
+
+    /// Waits until the connection is about to end, and tells why.
+    pub async fn closed(&self) -> Goodbye {
+        loop {
+            let mut closed = std::pin::pin!(self.closed.notified());
+            // Enlisted before the look, so that a goodbye between the two is not missed.
+            closed.as_mut().enable();
+            if let Some(goodbye) = self.lock().goodbye.clone() {
+                return goodbye;
+            }
+            closed.await;
+        }
+    }
+
+    /// Waits for something to send. For the connection's one writer.
+    pub async fn take(&self) -> Taken {
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.items.is_empty() || state.goodbye.is_some() {
+                    let taken = Taken {
+                        items: mem::take(&mut state.items),
+                        bytes: mem::take(&mut state.bytes),
+                        goodbye: state.goodbye.clone(),
+                    };
+                    drop(state);
+                    self.emptied.notify_waiters();
+                    return taken;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Waits until what is in the outbox has been taken, so that a long answer can be sent in pages.
+    pub async fn emptied(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.items.is_empty() || state.goodbye.is_some() {
+                    return;
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn slow_consumer(bytes: usize) -> Goodbye {
+    let message = "you read too slowly: connect again and resume with `since`";
+    Goodbye {
+        code: 1008,
+        reason: "slow_consumer",
+        metric: CloseReason::SlowConsumer,
+        refusal: Some(Box::new(Refusal::new(ErrorCode::SlowConsumer, message).with("waiting_bytes", bytes))),
+    }
+}

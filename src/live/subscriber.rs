@@ -1,0 +1,69 @@
+//! A connection, as its document sees it.
+
+use std::sync::Arc;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::{
+    domain::{DocumentId, PositionEncoding, Timestamp, Version},
+    protocol::document::{ActiveUser, ConnectionAck, Form, Sending, connection_ack},
+};
+
+use super::{
+    committed::{ClientKey, Committed},
+    document::ConnectionId,
+    outbox::Outbox,
+};
+
+/// A connection that gets everything that happens to a document.
+#[derive(Debug, Clone)]
+pub struct Subscriber {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// Whose.
+    pub client: ClientKey,
+    /// Who that is for the others.
+    pub user: ActiveUser,
+    /// What they may do here, by the short names.
+    pub permissions: Vec<&'static str>,
+    /// In which form it wants operations.
+    pub form: Form,
+    /// In which unit it counts.
+    pub encoding: PositionEncoding,
+    /// Where to put what it is to get.
+    pub outbox: Arc<Outbox>,
+}
+
+/// How a connection wants to begin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// The version that it has already.
+    pub since: Option<Version>,
+    /// Whether `connection_ack` has been sent: it resumes, and has read from the log up to `since`.
+    pub acknowledged: bool,
+}
+
+impl Subscriber {
+    /// A committed edit as this connection gets it.
+    pub(super) fn frame(&self, document: &DocumentId, edit: &Committed) -> Utf8Bytes {
+        if edit.client == self.client {
+            edit.ack(Sending::First)
+        } else {
+            edit.broadcast(document, self.form, self.encoding)
+        }
+    }
+
+    /// The connection's first frame.
+    pub(super) fn connection_ack(&self, version: Version, now: Timestamp, resumed: bool) -> Utf8Bytes {
+        connection_ack(&ConnectionAck {
+            client_id: &self.client.client,
+            user_id: &self.client.user,
+            permissions: &self.permissions,
+            document_version: version,
+            server_time: &now.to_rfc3339(),
+            encoding: self.encoding,
+            resumed,
+        })
+        .into()
+    }
+}

@@ -1,0 +1,83 @@
+//! Every way in which a conversation ends, and what the client is told.
+
+use tokio_tungstenite::tungstenite::{
+    Error,
+    error::{CapacityError, ProtocolError},
+};
+use tracing::debug;
+
+use crate::{
+    auth::{Denied, Permission, PermissionSet},
+    live::Goodbye,
+    protocol::{ErrorCode, Refusal},
+    telemetry::CloseReason,
+};
+
+/// How a conversation ended.
+pub(super) enum End {
+    /// We end it, and say why.
+    Server(Goodbye),
+    /// The client did, with a goodbye or without.
+    Client { code: u16, metric: CloseReason },
+}
+
+pub(super) fn broken(error: &Error, limit: usize) -> End {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { size, .. }) => End::Server(
+            Goodbye { code: 1009, reason: "message_too_large", metric: CloseReason::MessageTooLarge, refusal: None }
+                .because(
+                    Refusal::new(ErrorCode::MessageTooLarge, format!("a frame may have {limit} bytes"))
+                        .with("bytes", *size)
+                        .with("limit", limit),
+                ),
+        ),
+        Error::Utf8(_) => End::Server(policy(1007, "text frames must be UTF-8")),
+        Error::Protocol(error) => {
+            debug!(%error, "a client broke the WebSocket protocol");
+            match error {
+                ProtocolError::ResetWithoutClosingHandshake => {
+                    End::Client { code: 1006, metric: CloseReason::ClientLost }
+                }
+                _ => End::Server(policy(1002, "protocol_error")),
+            }
+        }
+        _ => End::Client { code: 1006, metric: CloseReason::ClientLost },
+    }
+}
+
+const fn policy(code: u16, reason: &'static str) -> Goodbye {
+    Goodbye { code, reason, metric: CloseReason::PolicyViolation, refusal: None }
+}
+
+pub(super) fn unauthorized(denied: &Denied) -> Goodbye {
+    let code = if denied.code() == "TOKEN_EXPIRED" { ErrorCode::TokenExpired } else { ErrorCode::Unauthorized };
+    Goodbye { code: 4003, reason: "unauthorized", metric: CloseReason::Unauthorized, refusal: None }
+        .because(Refusal::new(code, denied.to_string()).with("reason", denied.reason.as_str()))
+}
+
+pub(super) fn no_read(permissions: PermissionSet) -> Goodbye {
+    Goodbye { code: 4003, reason: "unauthorized", metric: CloseReason::Unauthorized, refusal: None }
+        .because(insufficient(Permission::Read, permissions))
+}
+
+pub(super) fn token_expired() -> Goodbye {
+    Goodbye { code: 4003, reason: "token_expired", metric: CloseReason::TokenExpired, refusal: None }
+        .because(Refusal::new(ErrorCode::TokenExpired, "the token has expired").with("reason", "expired"))
+}
+
+pub(super) fn not_found() -> Goodbye {
+    Goodbye { code: 1008, reason: "document_not_found", metric: CloseReason::DocumentNotFound, refusal: None }
+        .because(Refusal::new(ErrorCode::DocumentNotFound, "there is no document with this id"))
+}
+
+pub(super) fn unavailable() -> Goodbye {
+    Goodbye::INTERNAL
+        .because(Refusal::new(ErrorCode::StorageUnavailable, "the document cannot be read now; try again later"))
+}
+
+pub(super) fn insufficient(needed: Permission, has: PermissionSet) -> Refusal {
+    let message = format!("you do not have {} permission for this document", needed.short());
+    Refusal::new(ErrorCode::InsufficientPermissions, message)
+        .with("required_permission", needed.long())
+        .with("user_permissions", has.iter().map(|it| it.long().into()).collect::<Vec<serde_json::Value>>())
+}

@@ -1,0 +1,122 @@
+//! Which address answers what.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use warp::{Filter, Rejection, Reply, filters::BoxedFilter};
+
+use crate::telemetry::Refusal;
+
+use super::{Shared, handshake, problem::Problem, request, request::OpenRequest, session};
+
+/// All routes as one service.
+pub(super) type Routes = BoxedFilter<(warp::reply::Response,)>;
+
+/// Every route of the service.
+pub(super) fn all(shared: &Arc<Shared>) -> Routes {
+    documents(shared)
+        .or(get(shared, "healthz", |_| async { text("ok\n") }))
+        .unify()
+        .or(get(shared, "readyz", readyz))
+        .unify()
+        .or(get(shared, "metrics", metrics))
+        .unify()
+        .recover(not_found)
+        .unify()
+        .boxed()
+}
+
+fn get<F, A>(shared: &Arc<Shared>, path: &'static str, answer: F) -> Routes
+where
+    F: Fn(Arc<Shared>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = warp::reply::Response> + Send,
+{
+    let shared = Arc::clone(shared);
+    warp::path(path).and(warp::path::end()).and(warp::get()).then(move || answer(Arc::clone(&shared))).boxed()
+}
+
+/// `GET /v1/ws/documents/{document_id}`
+fn documents(shared: &Arc<Shared>) -> Routes {
+    let shared = Arc::clone(shared);
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::path!("v1" / "ws" / "documents" / String)
+        .and(warp::get())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .map(move |segment: String, query: String, headers: HeaderMap, upgrade: Option<OnUpgrade>| {
+            match open(&shared, &segment, &query, &headers, upgrade) {
+                Ok(response) => response,
+                Err((why, problem)) => {
+                    shared.metrics.handshake_refused(why);
+                    problem.response()
+                }
+            }
+        })
+        .boxed()
+}
+
+fn open(
+    shared: &Arc<Shared>,
+    segment: &str,
+    query: &str,
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+) -> Result<warp::reply::Response, (Refusal, Problem)> {
+    let bad_request = |problem| (Refusal::BadRequest, problem);
+    let unavailable = |why, detail| (why, Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    let key = handshake::key(headers).map_err(bad_request)?;
+    request::check_origin(headers, &shared.settings.server.allowed_origins)
+        .map_err(|problem| (Refusal::ForbiddenOrigin, problem))?;
+    let request = OpenRequest::read(segment, query, headers).map_err(bad_request)?;
+    let upgrade = upgrade
+        .ok_or_else(|| bad_request(Problem::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket")))?;
+    if shared.stopping.is_cancelled() {
+        return Err(unavailable(Refusal::ShuttingDown, "the server is stopping"));
+    }
+    let place = shared
+        .place()
+        .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
+    let protocol = request.offers_bearer.then_some("bearer");
+    let session = session::run(Arc::clone(shared), upgrade, request);
+    shared.sessions.spawn(async move {
+        session.await;
+        drop(place);
+    });
+    Ok(handshake::accept(&key, protocol))
+}
+
+async fn readyz(shared: Arc<Shared>) -> warp::reply::Response {
+    if shared.stopping.is_cancelled() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").response();
+    }
+    match shared.log.check_writable().await {
+        Ok(()) => text("ready\n"),
+        Err(why) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the event log is not writable: {why}")).response()
+        }
+    }
+}
+
+async fn metrics(shared: Arc<Shared>) -> warp::reply::Response {
+    let mut response = Response::new(shared.metrics.render().into());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn text(body: &'static str) -> warp::reply::Response {
+    body.into_response()
+}
+
+async fn not_found(rejection: Rejection) -> Result<warp::reply::Response, std::convert::Infallible> {
+    let (status, detail) = if rejection.is_not_found() {
+        (StatusCode::NOT_FOUND, "there is nothing at this address")
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        (StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method")
+    } else {
+        (StatusCode::BAD_REQUEST, "this request cannot be understood")
+    };
+    Ok(Problem::new(status, detail).response())
+}
