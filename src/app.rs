@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::{
     auth::{Authenticator, SetupError},
     clock::Clock,
-    event_log::{EventLog, OpenError},
+    event_log::{EventLog, OpenError, Options},
     live::{DocumentSettings, Live},
     server::Shared,
     settings::Settings,
@@ -53,7 +53,9 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock) -> Result<Running, StartError> {
         let metrics = Metrics::new();
         let authenticator = Authenticator::from_settings(&settings.auth)?;
-        let log = EventLog::memory();
+        let database = &settings.database;
+        let url = database.url.expose().to_owned();
+        let log = EventLog::open(Options { url, readers: database.pool, metrics: metrics.clone() }).await?;
         Self::start_on(log, authenticator, settings, (clock, metrics)).await
     }
 

@@ -45,7 +45,7 @@ impl Stream {
             let seq = Seq(self.rows.len() as u64 + 1);
             let message_id = row.message_id.as_str().into();
             self.by_message.insert(row.message_id, self.rows.len());
-            let (body, cause) = (row.body.into_bytes(), row.cause.into_bytes());
+            let (body, cause) = (row.body.as_bytes().to_vec(), row.cause.as_bytes().to_vec());
             self.rows.push(Row { seq, version: row.version, message_id, recorded_at: head.recorded_at, body, cause });
         }
         self.head = head;

@@ -8,41 +8,88 @@
 mod error;
 mod memory;
 mod port;
+mod sqlite;
 mod stored;
 #[cfg(test)]
 mod suite;
 mod types;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::time::Instant;
 
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
-pub use types::{Append, Change, Head, NewEvent, Recorded, Snapshot, StreamName};
+pub use types::{Append, AppliedMigration, Change, Head, NewEvent, Recorded, Snapshot, StreamName};
 
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
 
-use crate::domain::{MessageId, Seq, Timestamp, Version};
+use crate::{
+    domain::{MessageId, Seq, Timestamp, Version},
+    telemetry::{Append as Outcome, Metrics},
+};
 
 /// How many rows the first query of a page of changes asks for; each next one asks for twice as many, as
 /// long as a query yields less than [`PART_BYTES`]. So a page costs memory by what it holds.
 const FIRST_PART: usize = 128;
 const PART_BYTES: usize = 1 << 20;
 
+/// Where the log is and how it is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address of the database: `sqlite://path/to/file`.
+    pub url: String,
+    /// Connections for reading; there is one more for writing.
+    pub readers: u32,
+    /// Where to count what happens.
+    pub metrics: Metrics,
+}
+
 /// The log. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct EventLog {
     adapter: Arc<dyn Adapter>,
+    metrics: Metrics,
 }
 
 impl EventLog {
     /// A log in memory, which ends with its last handle.
     pub fn memory() -> Self {
-        Self { adapter: Arc::new(memory::Memory::default()) }
+        Self { adapter: Arc::new(memory::Memory::default()), metrics: Metrics::new() }
+    }
+
+    /// Opens a log; makes its database where there is none, and brings it up to date.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let Options { url, readers, metrics } = options;
+        let settings = sqlite::Settings { readers, ..sqlite::Settings::new(sqlite_path(&url)?) };
+        Self::sqlite(settings, metrics).await
+    }
+
+    /// Brings the database of a log up to date and answers what that took.
+    pub async fn migrate(url: &str) -> Result<Vec<AppliedMigration>, OpenError> {
+        sqlite::Sqlite::migrate(&sqlite::Settings::new(sqlite_path(url)?)).await
+    }
+
+    async fn sqlite(settings: sqlite::Settings, metrics: Metrics) -> Result<Self, OpenError> {
+        Ok(Self { adapter: Arc::new(sqlite::Sqlite::open(settings, metrics.clone()).await?), metrics })
     }
 
     /// Appends all the events or none. They are durable once it returns the new head.
     ///
     /// Dropping the future does not take the append back.
     pub async fn append(&self, append: Append) -> Result<Head, AppendError> {
+        let began = Instant::now();
+        let answer = self.append_uncounted(append).await;
+        let outcome = match &answer {
+            Ok(_) => Outcome::Committed,
+            Err(AppendError::Stale { .. }) => Outcome::Stale,
+            Err(AppendError::Repeated(_) | AppendError::Damaged(_)) => Outcome::Repeated,
+            Err(AppendError::Unavailable(_)) => Outcome::Unavailable,
+        };
+        self.metrics.log_append(outcome, began.elapsed());
+        answer
+    }
+
+    async fn append_uncounted(&self, append: Append) -> Result<Head, AppendError> {
         let Append { stream, expected, recorded_at, events } = append;
         if events.is_empty() {
             let head = self.adapter.head(&stream).await?.unwrap_or_default();
@@ -165,7 +212,7 @@ impl EventLog {
 
 fn encode(new: NewEvent) -> Result<NewRow, Unavailable> {
     let stored::Stored { body, cause } = stored::encode(&new.event).map_err(unwritable)?;
-    Ok(NewRow { version: new.version, message_id: new.message_id, body, cause })
+    Ok(NewRow { version: new.version, message_id: new.message_id, body: body.into(), cause: cause.into() })
 }
 
 fn unwritable(why: stored::Why) -> Unavailable {
@@ -204,4 +251,14 @@ fn without_gaps(stream: &StreamName, after: Seq, seqs: impl Iterator<Item = Seq>
 
 fn damaged(stream: &StreamName, seq: Seq, why: String) -> Damaged {
     Damaged { stream: stream.clone(), seq, why }
+}
+
+/// The file in an address such as `sqlite://data/log.db` (relative) or `sqlite:///var/log.db`.
+fn sqlite_path(url: &str) -> Result<PathBuf, OpenError> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).filter(|path| !path.is_empty());
+    path.map(PathBuf::from).ok_or_else(|| {
+        // What follows the scheme may hold a password.
+        let scheme = url.split_once(':').map_or("an address without a scheme", |(scheme, _)| scheme);
+        OpenError::Url { url: scheme.to_owned(), why: "this version stores in SQLite only: sqlite://path/to/file" }
+    })
 }

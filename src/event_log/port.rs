@@ -14,9 +14,9 @@ pub(super) struct NewRow {
     pub version: Version,
     pub message_id: MessageId,
     /// What a fold reads; JSON on one line.
-    pub body: String,
+    pub body: Arc<str>,
     /// Everything else; JSON.
-    pub cause: String,
+    pub cause: Arc<str>,
 }
 
 /// An [`super::Append`] in its stored form.

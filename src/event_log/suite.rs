@@ -1,1 +1,341 @@
+//! What every log must do, whatever its database. Each adapter runs all of it.
 
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::join_all};
+use serde_json::{json, value::to_raw_value};
+
+use super::{Append, AppendError, Change, EventLog, Head, NewEvent, Recorded, Snapshot, StreamName};
+use crate::{
+    domain::{
+        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+    },
+    text::{Attributes, Delta},
+};
+
+pub(super) fn stream(id: &str) -> StreamName {
+    StreamName::document(&DocumentId::parse(id).unwrap())
+}
+
+pub(super) fn message(id: impl ToString) -> MessageId {
+    MessageId::parse(&id.to_string()).unwrap()
+}
+
+pub(super) fn edited(applied: Delta) -> Event {
+    Event::Edited(Edited {
+        applied,
+        in_code_points: None,
+        transformed: false,
+        cause: Arc::new(Cause {
+            user: UserId::parse("ann").unwrap(),
+            client: ClientId::parse("ann-1").unwrap(),
+            base: Version(3),
+            origin: Version(2),
+            after: Some(message("before")),
+            encoding: PositionEncoding::Utf16,
+            received: to_raw_value(&json!({"operation": {"kind": "insert"}, "version": 3})).unwrap().into(),
+        }),
+    })
+}
+
+/// The event after `seq` events: inserts `text`.
+pub(super) fn typed(seq: u64, id: impl ToString, text: &str) -> NewEvent {
+    let event = edited(Delta::new().insert(text, Attributes::NONE));
+    NewEvent { message_id: message(id), version: Version(seq + 1), event }
+}
+
+/// An append of one event for each id.
+pub(super) fn append(stream: &StreamName, expected: u64, ids: &[&str]) -> Append {
+    let events = ids.iter().zip(expected..).map(|(id, seq)| typed(seq, id, &format!("text of {id}"))).collect();
+    let recorded_at = Timestamp(1_000 + i64::try_from(expected).unwrap());
+    Append { stream: stream.clone(), expected: Seq(expected), recorded_at, events }
+}
+
+pub(super) fn ids(events: &[Recorded]) -> Vec<(u64, &str)> {
+    events.iter().map(|event| (event.seq.0, event.message_id.as_str())).collect()
+}
+
+/// Fills a stream with `count` events, `m1` and so on.
+pub(super) async fn fill(log: &EventLog, stream: &StreamName, count: u64) {
+    let mut from = log.head(stream).await.unwrap().unwrap_or_default().seq.0;
+    while from < count {
+        let to = (from + 500).min(count);
+        let ids: Vec<_> = (from + 1..=to).map(|n| format!("m{n}")).collect();
+        log.append(append(stream, from, &ids.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap();
+        from = to;
+    }
+}
+
+async fn everything(log: &EventLog, stream: &StreamName) -> Vec<Recorded> {
+    log.read(stream, Seq(0), 100_000).await.unwrap()
+}
+
+pub(super) async fn what_goes_in_comes_out(log: EventLog) {
+    let stream = stream("a/b");
+    assert_eq!(log.head(&stream).await.unwrap(), None);
+    let given = append(&stream, 0, &["x", "y"]);
+    let head = log.append(given.clone()).await.unwrap();
+    assert_eq!(head, Head { seq: Seq(2), version: Version(2), recorded_at: Timestamp(1_000) });
+    assert_eq!(log.head(&stream).await.unwrap(), Some(head));
+
+    let events = everything(&log, &stream).await;
+    assert_eq!(ids(&events), [(1, "x"), (2, "y")]);
+    for (event, given) in events.iter().zip(&given.events) {
+        assert_eq!((event.version, event.recorded_at), (given.version, Timestamp(1_000)));
+        assert_eq!(format!("{:?}", event.event), format!("{:?}", given.event));
+    }
+}
+
+pub(super) async fn an_append_onto_another_head_than_the_callers_is_stale(log: EventLog) {
+    let stream = stream("d");
+    log.append(append(&stream, 0, &["a", "b"])).await.unwrap();
+    for expected in [0, 1, 3] {
+        let refused = log.append(append(&stream, expected, &["c"])).await;
+        assert!(matches!(refused, Err(AppendError::Stale { head: Seq(2) })), "{expected}: {refused:?}");
+    }
+    let nothing = Append { events: Vec::new(), ..append(&stream, 2, &[]) };
+    assert_eq!(log.append(nothing).await.unwrap().seq, Seq(2));
+    assert!(matches!(log.append(append(&stream, 1, &[])).await, Err(AppendError::Stale { head: Seq(2) })));
+    assert_eq!(ids(&everything(&log, &stream).await), [(1, "a"), (2, "b")]);
+    assert_eq!(log.append(append(&stream, 2, &["c"])).await.unwrap().seq, Seq(3));
+}
+
+pub(super) async fn a_repeated_message_refuses_the_whole_append_and_gives_the_outcomes_back(log: EventLog) {
+    let (one, other) = (stream("one"), stream("other"));
+    log.append(append(&one, 0, &["a", "b", "c"])).await.unwrap();
+    let Err(AppendError::Repeated(outcomes)) = log.append(append(&one, 3, &["c", "new", "a"])).await else { panic!() };
+    assert_eq!(ids(&outcomes), [(1, "a"), (3, "c")]);
+    assert_eq!(log.head(&one).await.unwrap().unwrap().seq, Seq(3));
+    assert_eq!(log.append(append(&one, 3, &["new"])).await.unwrap().seq, Seq(4));
+    // A message happens once per stream, not once in the world.
+    log.append(append(&other, 0, &["a"])).await.unwrap();
+    // One append with one id twice has no outcome to give back.
+    let Err(AppendError::Repeated(outcomes)) = log.append(append(&one, 4, &["z", "z"])).await else { panic!() };
+    assert!(outcomes.is_empty());
+    assert_eq!(log.head(&one).await.unwrap().unwrap().seq, Seq(4));
+}
+
+pub(super) async fn one_bad_append_harms_no_other(log: EventLog) {
+    let streams: Vec<_> = (0..40).map(|n| stream(&format!("s{n}"))).collect();
+    join_all(streams.iter().map(|stream| log.append(append(stream, 0, &["first"])))).await;
+    // All at once, so that they share transactions: every fourth is stale, every next one repeats.
+    let appends = streams.iter().enumerate().map(|(n, stream)| match n % 4 {
+        0 => append(stream, 0, &["stale"]),
+        1 => append(stream, 1, &["second", "first"]),
+        _ => append(stream, 1, &["second"]),
+    });
+    let answers = join_all(appends.map(|append| log.append(append))).await;
+    for (n, answer) in answers.iter().enumerate() {
+        match n % 4 {
+            0 => assert!(matches!(answer, Err(AppendError::Stale { head: Seq(1) })), "{n}: {answer:?}"),
+            1 => assert!(matches!(answer, Err(AppendError::Repeated(found)) if ids(found) == [(1, "first")])),
+            _ => assert_eq!(answer.as_ref().unwrap().seq, Seq(2), "{n}"),
+        }
+        let length = if n % 4 < 2 { 1 } else { 2 };
+        assert_eq!(everything(&log, &streams[n]).await.len(), length, "{n}");
+    }
+}
+
+pub(super) async fn of_many_who_saw_the_same_head_one_wins(log: EventLog) {
+    let stream = stream("d");
+    let names: Vec<_> = (0..50).map(|n| format!("m{n}")).collect();
+    let answers = join_all(names.iter().map(|id| log.append(append(&stream, 0, &[id])))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert!(
+        answers
+            .iter()
+            .flat_map(|answer| answer.as_ref().err())
+            .all(|e| matches!(e, AppendError::Stale { head: Seq(1) }))
+    );
+    assert_eq!(everything(&log, &stream).await.len(), 1);
+}
+
+pub(super) async fn appends_in_a_row_need_not_wait_for_each_other(log: EventLog) {
+    let stream = stream("d");
+    let names: Vec<_> = (0..300).map(|n| format!("m{n}")).collect();
+    let mut waiting = Vec::new();
+    for (id, seq) in names.iter().zip(0..) {
+        // The first poll hands it over, so that they arrive in this order.
+        let mut answer = log.append(append(&stream, seq, &[id])).boxed();
+        match answer.as_mut().now_or_never() {
+            Some(at_once) => assert_eq!(at_once.unwrap().seq, Seq(seq + 1)),
+            None => waiting.push((answer, Seq(seq + 1))),
+        }
+    }
+    for (answer, seq) in waiting {
+        assert_eq!(answer.await.unwrap().seq, seq);
+    }
+    assert_eq!(everything(&log, &stream).await.len(), names.len());
+}
+
+pub(super) async fn a_stream_is_read_in_pages(log: EventLog) {
+    let stream = stream("d");
+    fill(&log, &stream, 1_234).await;
+    for size in [1, 7, 500, 2_000] {
+        let mut after = Seq(if size == 1 { 1_200 } else { 0 });
+        loop {
+            let (events, changes) =
+                (log.read(&stream, after, size).await.unwrap(), log.changes(&stream, after, size).await.unwrap());
+            assert_eq!(events.len(), changes.len());
+            assert_eq!(events.len() as u64, (1_234 - after.0).min(size as u64));
+            for (event, change) in events.iter().zip(&changes) {
+                after = after.next();
+                assert_eq!((event.seq, change.seq), (after, after));
+                let Event::Edited(edited) = &event.event;
+                assert_eq!(edited.applied, change.applied);
+            }
+            if events.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(after, Seq(1_234));
+    }
+    assert!(log.changes(&stream, Seq(9_999), 5).await.unwrap().is_empty());
+    assert!(log.changes(&self::stream("none"), Seq(0), 5).await.unwrap().is_empty());
+}
+
+pub(super) async fn a_page_may_hold_large_and_odd_texts(log: EventLog) {
+    let stream = stream("d");
+    let texts = [
+        "\0".to_owned(),
+        "line\nbreak\r\n\u{2028}".to_owned(),
+        "\u{1}\u{1f}\u{7f}\"\\/".to_owned(),
+        "𐆐e\u{301}👩‍👩‍👧".to_owned(),
+        "x".repeat(3 << 20),
+        "\u{feff}'; DROP TABLE events; --".to_owned(),
+    ];
+    let events = texts.iter().zip(0..).map(|(text, seq)| typed(seq, seq, text)).collect();
+    log.append(Append { events, ..append(&stream, 0, &[]) }).await.unwrap();
+    let expected = |text: &String| Delta::new().insert(text.as_str(), Attributes::NONE);
+    let changes = log.changes(&stream, Seq(0), 100).await.unwrap();
+    assert!(changes.iter().map(|change| &change.applied).eq(texts.iter().map(expected).collect::<Vec<_>>().iter()));
+    assert_eq!(everything(&log, &stream).await.len(), texts.len());
+}
+
+pub(super) async fn messages_are_found_by_their_ids(log: EventLog) {
+    let (here, there) = (stream("here"), stream("there"));
+    log.append(append(&here, 0, &["a", "b", "c\"é", "d"])).await.unwrap();
+    assert_eq!(log.find(&here, &message("b")).await.unwrap().unwrap().seq, Seq(2));
+    assert!(log.find(&here, &message("x")).await.unwrap().is_none());
+    assert!(log.find(&there, &message("b")).await.unwrap().is_none());
+    let found = log.find_all(&here, &[message("d"), message("x"), message("c\"é"), message("d")]).await.unwrap();
+    assert_eq!(ids(&found), [(3, "c\"é"), (4, "d")]);
+    assert!(log.find_all(&here, &[]).await.unwrap().is_empty());
+}
+
+pub(super) async fn versions_and_moments_lead_to_places(log: EventLog) {
+    let stream = stream("d");
+    assert_eq!(log.seq_of_version(&stream, Version(1)).await.unwrap(), None);
+    // Versions 1, 1, 2, 2, 3, 3, …: not every event of a stream is an edit.
+    for seq in 0..20 {
+        let event = NewEvent { version: Version(seq / 2 + 1), ..typed(seq, seq, "x") };
+        let recorded_at = Timestamp(i64::try_from(seq).unwrap() * 10);
+        log.append(Append { recorded_at, events: vec![event], ..append(&stream, seq, &[]) }).await.unwrap();
+    }
+    for (version, seq) in [(0, 0), (1, 2), (2, 4), (9, 18), (10, 20), (11, 20), (u64::MAX, 20)] {
+        assert_eq!(log.seq_of_version(&stream, Version(version)).await.unwrap(), Some(Seq(seq)), "version {version}");
+    }
+    for (moment, seq) in [(-1, 0), (0, 1), (9, 1), (10, 2), (189, 19), (190, 20), (i64::MAX, 20)] {
+        assert_eq!(log.seq_at(&stream, Timestamp(moment)).await.unwrap(), Some(Seq(seq)), "moment {moment}");
+    }
+}
+
+pub(super) async fn time_never_runs_backwards_in_a_stream(log: EventLog) {
+    let stream = stream("d");
+    let at = |seq, moment| Append { recorded_at: Timestamp(moment), ..append(&stream, seq, &[&seq.to_string()]) };
+    assert_eq!(log.append(at(0, 500)).await.unwrap().recorded_at, Timestamp(500));
+    assert_eq!(log.append(at(1, 400)).await.unwrap().recorded_at, Timestamp(500));
+    let times: Vec<_> = everything(&log, &stream).await.iter().map(|event| event.recorded_at.0).collect();
+    assert_eq!(times, [500, 500]);
+}
+
+pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: EventLog) {
+    let stream = stream("d");
+    fill(&log, &stream, 9).await;
+    assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
+    let of = |seq: u64| Snapshot {
+        seq: Seq(seq),
+        version: Version(seq),
+        last_modified: (seq > 3).then_some(Timestamp(7)),
+        content: Delta::new().insert("\0é𐆐".repeat(usize::try_from(seq).unwrap()), Attributes::NONE),
+    };
+    for seq in [3, 5, 9] {
+        log.save_snapshot(&stream, &of(seq)).await.unwrap();
+    }
+    log.save_snapshot(&stream, &of(9)).await.unwrap();
+    assert_eq!(log.snapshot(&stream, Seq(u64::MAX)).await.unwrap(), Some(of(9)));
+    assert_eq!(log.snapshot(&stream, Seq(8)).await.unwrap(), Some(of(5)));
+    assert_eq!(log.snapshot(&stream, Seq(4)).await.unwrap(), None, "only the newest two are kept");
+    assert_eq!(log.snapshot(&self::stream("other"), Seq(9)).await.unwrap(), None);
+    assert_eq!(log.drop_snapshots(&stream).await.unwrap(), 2);
+    assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
+}
+
+pub(super) async fn streams_are_listed_by_name(log: EventLog) {
+    for name in ["b", "a", "c"] {
+        fill(&log, &stream(name), 2).await;
+    }
+    let all = log.streams(None, 10).await.unwrap();
+    assert_eq!(
+        all.iter().map(|(name, head)| (name.as_str(), head.seq.0)).collect::<Vec<_>>(),
+        [("document:a", 2), ("document:b", 2), ("document:c", 2)]
+    );
+    assert_eq!(log.streams(Some(&stream("a")), 1).await.unwrap(), all[1..2]);
+    assert!(log.streams(Some(&stream("c")), 1).await.unwrap().is_empty());
+}
+
+pub(super) async fn attributes_and_embeds_come_back_exactly(log: EventLog) {
+    let stream = stream("d");
+    let attributes: Attributes =
+        [("bold", json!(true)), ("size", json!(0.1 + 0.2)), ("x", json!({"deep": [null, 1e300, "\0"]}))]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect();
+    let embed = Arc::new(json!({"image": "u", "n": 5e-324}).as_object().unwrap().clone());
+    let applied =
+        Delta::new().format(3, attributes.clone()).embed(embed.clone(), attributes).embed(embed, Attributes::NONE);
+    let event = NewEvent { event: edited(applied.clone()), ..typed(0, "m", "") };
+    log.append(Append { events: vec![event], ..append(&stream, 0, &[]) }).await.unwrap();
+    assert_eq!(log.changes(&stream, Seq(0), 1).await.unwrap(), [Change { seq: Seq(1), applied }]);
+}
+
+pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
+    let stream = stream("d");
+    let mut value = json!(1);
+    for _ in 0..200 {
+        value = json!([value]);
+    }
+    let applied = Delta::new().insert("x", [("deep".to_owned(), value)].into_iter().collect());
+    let event = NewEvent { event: edited(applied), ..typed(0, "m", "") };
+    let refused = log.append(Append { events: vec![event], ..append(&stream, 0, &[]) }).await;
+    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+    assert_eq!(log.head(&stream).await.unwrap(), None);
+}
+
+/// Declares a test of each law for one kind of log.
+macro_rules! for_every_law {
+    ($make:expr) => {
+        $crate::event_log::suite::for_every_law!(@ $make;
+            what_goes_in_comes_out an_append_onto_another_head_than_the_callers_is_stale
+            a_repeated_message_refuses_the_whole_append_and_gives_the_outcomes_back one_bad_append_harms_no_other
+            of_many_who_saw_the_same_head_one_wins appends_in_a_row_need_not_wait_for_each_other
+            a_stream_is_read_in_pages a_page_may_hold_large_and_odd_texts messages_are_found_by_their_ids
+            versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
+            snapshots_are_kept_for_a_while_and_can_be_dropped streams_are_listed_by_name
+            attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
+        );
+    };
+    (@ $make:expr; $($law:ident)+) => {$(
+        #[tokio::test]
+        async fn $law() {
+            let (log, _kept) = $make.await;
+            $crate::event_log::suite::$law(log.clone()).await;
+            log.close().await;
+        }
+    )+};
+}
+pub(super) use for_every_law;
+
+mod memory {
+    super::for_every_law!(async { (crate::event_log::EventLog::memory(), ()) });
+}

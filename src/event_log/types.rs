@@ -129,3 +129,12 @@ pub struct Snapshot {
     /// The document as the change of an empty one.
     pub content: Delta<Utf16>,
 }
+
+/// A migration that opening the log has applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedMigration {
+    /// The version of the database with it.
+    pub version: i64,
+    /// What it makes.
+    pub description: String,
+}

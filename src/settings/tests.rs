@@ -35,6 +35,19 @@ fn the_default_file_documents_every_key_with_its_default() {
 }
 
 #[test]
+fn the_operators_page_lists_every_key_with_its_default() {
+    let page = include_str!("../../docs/operations.md");
+    let table: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
+    for key in Settings::KEYS {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{key}` | `")));
+        let default = row.unwrap_or_else(|| panic!("{key} is missing")).split('`').nth(3).unwrap();
+        let (section, name) = key.split_once('.').unwrap();
+        let listed: toml::Table = format!("{name} = {default}").parse().unwrap();
+        assert_eq!(listed[name], table[section][name], "{key}");
+    }
+}
+
+#[test]
 fn later_layers_win_key_by_key() {
     let (first, second) = (
         "[server]\nlisten = \"127.0.0.1:1\"\nshutdown_grace = \"1s\"\n[limits]\nconnections = 5",

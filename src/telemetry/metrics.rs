@@ -364,6 +364,17 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_page_lists_every_metric() {
+        let page = include_str!("../../docs/operations.md");
+        for metric in declared::ALL {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` | ", metric.name)));
+            let row = row.unwrap_or_else(|| panic!("{} is missing", metric.name));
+            assert!(row.contains(metric.help), "{row}");
+            assert!(metric.labels.iter().all(|label| row.contains(&format!("`{label}`"))), "{row}");
+        }
+    }
+
+    #[test]
     fn each_thing_is_counted_under_its_own_labels() {
         let rendered = busy().render();
         for line in [

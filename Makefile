@@ -1,0 +1,49 @@
+# The one entry point. `make` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run dev test check fmt lint doc deny bench fuzz clean
+
+CARGO ?= cargo
+# nextest, where it is installed, runs the same tests faster; it does not know documentation tests.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build the service and run it on http://127.0.0.1:8080, data in data/
+	$(CARGO) run --release --locked -- serve
+
+dev: ## Run an unoptimized build with detailed logs
+	SCRIPTORIUM__LOG__LEVEL=info,scriptorium=debug $(CARGO) run -- serve
+
+test: ## Run all tests
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked
+	$(CARGO) test --locked --doc
+else
+	$(CARGO) test --locked
+endif
+
+check: fmt lint doc test deny ## Everything that CI checks
+
+fmt: ## Check the formatting
+	$(CARGO) fmt --check
+
+lint: ## Clippy, warnings are errors
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc: ## Build the documentation of the code, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: ## Licences and sources of dependencies, with cargo-deny; ADVISORIES=yes adds those, from the network
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check $(if $(ADVISORIES),advisories) bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and sources of dependencies were not checked"; fi
+
+bench: ## Measure; what and how is in benches/README.md
+	$(CARGO) bench --locked
+
+fuzz: ## Random input and random campaigns at length, e.g. make fuzz SEED=7 ROUNDS=1000
+	CAMPAIGN_SEED=$(or $(SEED),1) CAMPAIGNS=$(or $(ROUNDS),500) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+
+clean: ## Remove what was built; data/ stays
+	$(CARGO) clean

@@ -1,0 +1,173 @@
+//! Group commit: the appends of all streams that wait become one transaction.
+//!
+//! First all together, trusting what is known of the heads; the unique indexes are the referee. If they
+//! object, all is rolled back and each append is looked at by itself, so that one that is stale or repeats
+//! a message harms none of the others.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::SqliteConnection;
+
+use super::{
+    insert::{EventRow, StreamRow, Transaction, write},
+    rows,
+    trouble::Trouble,
+};
+use crate::event_log::{
+    Head, StreamName,
+    port::{NewRows, Refusal},
+};
+
+/// What the writer remembers of streams, so that it need not ask.
+#[derive(Default)]
+pub(super) struct Known {
+    streams: HashMap<StreamName, Place>,
+    next_id: Option<i64>,
+}
+
+/// A stream's row.
+#[derive(Clone, Copy)]
+struct Place {
+    id: i64,
+    head: Head,
+}
+
+/// How many streams are remembered; beyond, all are forgotten.
+const REMEMBERED: usize = 65_536;
+
+impl Known {
+    /// Forgets everything: somebody else has written.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Learns where these streams end. A stream that is not there yet gets an id.
+    async fn learn(&mut self, connection: &mut SqliteConnection, group: &[NewRows]) -> sqlx::Result<()> {
+        let mut unknown: HashSet<_> = group.iter().map(|append| &append.stream).collect();
+        unknown.retain(|stream| !self.streams.contains_key(*stream));
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        if self.streams.len() + unknown.len() > REMEMBERED {
+            self.streams.clear();
+            unknown.extend(group.iter().map(|append| &append.stream));
+        }
+        let names = rows::list(unknown.iter().map(|stream| stream.as_str()));
+        for row in sqlx::query(rows::HEADS).bind(names).fetch_all(&mut *connection).await? {
+            let (name, head) = rows::stream(&row)?;
+            self.streams.insert(name, Place { id: rows::id(&row)?, head });
+        }
+        unknown.retain(|stream| !self.streams.contains_key(*stream));
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut id = match self.next_id {
+            Some(id) => id,
+            None => sqlx::query_scalar(rows::NEXT_STREAM).fetch_one(connection).await?,
+        };
+        for stream in unknown {
+            self.streams.insert(stream.clone(), Place { id, head: Head::default() });
+            id += 1;
+        }
+        self.next_id = Some(id);
+        Ok(())
+    }
+}
+
+/// Commits all the appends, or says what is in the way; then nothing is committed, but a transaction may
+/// still be open.
+pub(super) async fn together(
+    connection: &mut SqliteConnection,
+    known: &mut Known,
+    group: &[NewRows],
+) -> Result<Vec<Head>, Trouble> {
+    known.learn(connection, group).await?;
+    let plan = Plan::of(known, group).ok_or(Trouble::Conflict)?;
+    write(connection, &plan.stream_rows(), &plan.events, Transaction::Own).await?;
+    let Plan { places, heads, .. } = plan;
+    known.streams.extend(places.into_iter().map(|(stream, place)| (stream.clone(), place)));
+    Ok(heads)
+}
+
+/// What to write for a group.
+struct Plan<'a> {
+    places: HashMap<&'a StreamName, Place>,
+    events: Vec<EventRow<'a>>,
+    /// The head that each append leaves.
+    heads: Vec<Head>,
+}
+
+impl<'a> Plan<'a> {
+    /// `None` if one of the appends does not fit onto its stream as it is known.
+    fn of(known: &Known, group: &'a [NewRows]) -> Option<Self> {
+        let mut plan = Self { places: HashMap::new(), events: Vec::new(), heads: Vec::new() };
+        for append in group {
+            let place = plan.places.entry(&append.stream).or_insert(*known.streams.get(&append.stream)?);
+            if place.head.seq != append.expected {
+                return None;
+            }
+            place.head = append.head_after(place.head);
+            plan.heads.push(place.head);
+            let (stream, recorded_at) = (place.id, place.head.recorded_at);
+            let seqs = append.expected.0 + 1..;
+            plan.events.extend(append.rows.iter().zip(seqs).map(|(row, seq)| EventRow {
+                stream,
+                seq,
+                recorded_at,
+                row,
+            }));
+        }
+        Some(plan)
+    }
+
+    fn stream_rows(&self) -> Vec<StreamRow<'a>> {
+        let row = |(name, place): (&&'a StreamName, &Place)| StreamRow { id: place.id, name, head: place.head };
+        self.places.iter().map(row).collect()
+    }
+}
+
+/// Commits those of the appends that fit, in one transaction, and says what is wrong with each other one.
+pub(super) async fn one_by_one(
+    connection: &mut SqliteConnection,
+    known: &mut Known,
+    group: &[NewRows],
+) -> Result<Vec<Result<Head, Refusal>>, Trouble> {
+    known.forget();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    let mut verdicts = Vec::with_capacity(group.len());
+    for append in group {
+        // Nobody else can write now, so what is found stays true until the commit.
+        let verdict = match objection(connection, known, append).await? {
+            Some(refusal) => Err(refusal),
+            None => Ok(alone(connection, known, append).await?),
+        };
+        verdicts.push(verdict);
+    }
+    sqlx::query("COMMIT").execute(&mut *connection).await?;
+    Ok(verdicts)
+}
+
+async fn objection(
+    connection: &mut SqliteConnection,
+    known: &mut Known,
+    append: &NewRows,
+) -> Result<Option<Refusal>, Trouble> {
+    known.learn(connection, std::slice::from_ref(append)).await?;
+    let head = known.streams.get(&append.stream).map(|place| place.head.seq).unwrap_or_default();
+    if head != append.expected {
+        return Ok(Some(Refusal::Stale { head }));
+    }
+    let ids: HashSet<_> = append.rows.iter().map(|row| row.message_id.as_str()).collect();
+    let twice = ids.len() < append.rows.len();
+    let found = sqlx::query(rows::FIND).bind(append.stream.shared()).bind(rows::list(ids.into_iter()));
+    let repeated: Vec<_> = found.fetch_all(connection).await?.iter().map(rows::event).collect::<Result<_, _>>()?;
+    Ok((twice || !repeated.is_empty()).then_some(Refusal::Repeated(repeated)))
+}
+
+async fn alone(connection: &mut SqliteConnection, known: &mut Known, append: &NewRows) -> Result<Head, Trouble> {
+    let plan = Plan::of(known, std::slice::from_ref(append)).ok_or(Trouble::Conflict)?;
+    write(connection, &plan.stream_rows(), &plan.events, Transaction::Callers).await?;
+    let Plan { places, heads, .. } = plan;
+    known.streams.extend(places.into_iter().map(|(stream, place)| (stream.clone(), place)));
+    heads.into_iter().next().ok_or(Trouble::Conflict)
+}

@@ -1,0 +1,153 @@
+//! Writing many rows with few statements.
+
+use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
+
+use super::rows::signed;
+use crate::{
+    domain::Timestamp,
+    event_log::{Head, StreamName, port::NewRow},
+};
+
+/// A stream gets this head.
+pub(super) struct StreamRow<'a> {
+    pub id: i64,
+    pub name: &'a StreamName,
+    pub head: Head,
+}
+
+/// An event comes into a stream.
+pub(super) struct EventRow<'a> {
+    pub stream: i64,
+    pub seq: u64,
+    pub recorded_at: Timestamp,
+    pub row: &'a NewRow,
+}
+
+/// Who begins and commits the transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transaction {
+    /// These rows are one.
+    Own,
+    /// The caller.
+    Callers,
+}
+
+/// The most rows in one statement. Powers of two up to here make up every number, so that few statements
+/// are ever prepared.
+const LARGEST: usize = 256;
+/// How many rows share a trip to SQLite's thread, begin and commit included.
+const TRIP: usize = 64;
+
+/// Writes heads and events. Heads come first, for events refer to them.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    streams: &[StreamRow<'_>],
+    events: &[EventRow<'_>],
+    transaction: Transaction,
+) -> sqlx::Result<()> {
+    let mut trips = Trips::default();
+    let own = transaction == Transaction::Own;
+    if own {
+        trips.now.sql.push_str("BEGIN IMMEDIATE;");
+    }
+    for chunk in chunks(streams) {
+        trips.add(chunk, (INTO_STREAMS, "(?,?,?,?,?)", OR_UPDATE), bind_stream)?;
+    }
+    for chunk in chunks(events) {
+        trips.add(chunk, (INTO_EVENTS, "(?,?,?,?,?,?,?)", ""), bind_event)?;
+    }
+    if own {
+        trips.now.sql.push_str("COMMIT");
+    }
+    for trip in trips.done.into_iter().chain([trips.now]) {
+        sqlx::query_with(AssertSqlSafe(trip.sql), trip.arguments).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+const INTO_STREAMS: &str = "INSERT INTO streams (id,name,seq,version,recorded_at) VALUES ";
+const OR_UPDATE: &str =
+    " ON CONFLICT (id) DO UPDATE SET seq=excluded.seq,version=excluded.version,recorded_at=excluded.recorded_at";
+const INTO_EVENTS: &str = "INSERT INTO events (stream,seq,version,message_id,recorded_at,body,cause) VALUES ";
+
+fn bind_stream(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Result<(), sqlx::error::BoxDynError> {
+    to.add(row.id)?;
+    to.add(row.name.shared())?;
+    to.add(signed(row.head.seq.0))?;
+    to.add(signed(row.head.version.0))?;
+    to.add(row.head.recorded_at.0)
+}
+
+fn bind_event(to: &mut SqliteArguments, event: &EventRow<'_>) -> Result<(), sqlx::error::BoxDynError> {
+    to.add(event.stream)?;
+    to.add(signed(event.seq))?;
+    to.add(signed(event.row.version.0))?;
+    to.add(event.row.message_id.as_str())?;
+    to.add(event.recorded_at.0)?;
+    to.add(std::sync::Arc::clone(&event.row.body))?;
+    to.add(std::sync::Arc::clone(&event.row.cause))
+}
+
+/// Statements that go to SQLite's thread together: each trip costs more than a row.
+#[derive(Default)]
+struct Trip {
+    sql: String,
+    arguments: SqliteArguments,
+    rows: usize,
+}
+
+#[derive(Default)]
+struct Trips {
+    done: Vec<Trip>,
+    now: Trip,
+}
+
+impl Trips {
+    fn add<T>(
+        &mut self,
+        rows: &[T],
+        (before, each, after): (&str, &str, &str),
+        bind: impl Fn(&mut SqliteArguments, &T) -> Result<(), sqlx::error::BoxDynError>,
+    ) -> sqlx::Result<()> {
+        if self.now.rows > 0 && self.now.rows + rows.len() > TRIP {
+            self.done.push(std::mem::take(&mut self.now));
+        }
+        let sql = &mut self.now.sql;
+        sql.push_str(before);
+        for (index, row) in rows.iter().enumerate() {
+            if index > 0 {
+                sql.push(',');
+            }
+            sql.push_str(each);
+            bind(&mut self.now.arguments, row).map_err(sqlx::Error::Encode)?;
+        }
+        sql.push_str(after);
+        sql.push(';');
+        self.now.rows += rows.len();
+        Ok(())
+    }
+}
+
+fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = (1 << rows.len().checked_ilog2()?).min(LARGEST);
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn every_number_is_made_of_powers_of_two() {
+        for n in 0..2_000_usize {
+            let rows = vec![(); n];
+            let sizes: Vec<_> = chunks(&rows).map(<[()]>::len).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), n);
+            assert!(sizes.iter().all(|size| size.is_power_of_two() && *size <= 256));
+        }
+    }
+}

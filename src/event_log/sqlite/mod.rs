@@ -1,0 +1,175 @@
+//! The log in SQLite: one file, one connection that writes, a few that read.
+
+mod group;
+mod insert;
+mod open;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod wal;
+mod writer;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sqlx::{Row as _, SqlitePool};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+pub(super) use open::Settings;
+
+use super::{
+    AppliedMigration, Head, OpenError, StreamName, Unavailable,
+    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
+};
+use crate::{
+    domain::{MessageId, Seq},
+    telemetry::Metrics,
+};
+use rows::{list, signed, unsigned};
+use trouble::unavailable;
+use writer::{Command, QUEUE, Task, Writer};
+
+pub(super) struct Sqlite {
+    readers: SqlitePool,
+    queue: mpsc::Sender<Command>,
+    tasks: TaskTracker,
+}
+
+impl Sqlite {
+    /// Opens a database, made and brought up to date where needed.
+    pub(super) async fn open(settings: Settings, metrics: Metrics) -> Result<Self, OpenError> {
+        let (connection, applied) = settings.open().await?;
+        for migration in applied {
+            tracing::info!(version = migration.version, description = migration.description, "applied a migration");
+        }
+        let (queue, commands) = mpsc::channel(QUEUE);
+        let readers = settings.reader_pool();
+        let tasks = TaskTracker::new();
+        tasks.spawn(Writer::new(settings, connection, metrics).run(commands));
+        tasks.close();
+        Ok(Self { readers, queue, tasks })
+    }
+
+    /// Only brings a database up to date.
+    pub(super) async fn migrate(settings: &Settings) -> Result<Vec<AppliedMigration>, OpenError> {
+        let (connection, applied) = settings.open().await?;
+        let failed = |error| OpenError::Database { path: settings.path.clone(), reason: unavailable(&error) };
+        sqlx::Connection::close(connection).await.map_err(failed)?;
+        Ok(applied)
+    }
+
+    async fn ask<T, E: From<Unavailable>>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
+    ) -> Result<T, E> {
+        let (to, answer) = oneshot::channel();
+        self.queue.send(command(to)).await.map_err(|_| Unavailable::closed())?;
+        answer.await.map_err(|_| Unavailable::closed())?
+    }
+
+    async fn write(&self, task: Task) -> Result<u64, Unavailable> {
+        self.ask(|to| Command::Other(task, to)).await
+    }
+
+    /// A page as one value, or `None` if something in it needs a closer look: a gap, or a body that is not
+    /// one line of UTF-8.
+    async fn joined(&self, stream: &StreamName, after: Seq, limit: i64) -> sqlx::Result<Option<Bodies>> {
+        let query = sqlx::query(rows::BODIES_JOINED).bind(stream.shared()).bind(signed(after.0)).bind(limit);
+        let row = query.fetch_one(&self.readers).await?;
+        let count = unsigned(row.try_get(0)?);
+        if count == 0 {
+            return Ok(Some(Bodies::default()));
+        }
+        let last = rows::seq(&row, 1)?;
+        let bytes = row.try_get_unchecked::<&[u8], _>(2)?.to_vec();
+        let mut ends: Vec<_> =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+        ends.push(bytes.len());
+        let whole = ends.len() as u64 == count && last.0 - after.0 == count;
+        Ok(whole.then(|| Bodies { seqs: (after.0 + 1..=last.0).map(Seq).collect(), bytes, ends }))
+    }
+
+    async fn row_by_row(&self, stream: &StreamName, after: Seq, limit: i64) -> sqlx::Result<Bodies> {
+        let query = sqlx::query(rows::BODIES).bind(stream.shared()).bind(signed(after.0)).bind(limit);
+        let mut bodies = Bodies::default();
+        for row in query.fetch_all(&self.readers).await? {
+            bodies.push(rows::seq(&row, 0)?, row.try_get_unchecked(1)?);
+        }
+        Ok(bodies)
+    }
+}
+
+fn read<'a, T>(what: impl Future<Output = sqlx::Result<T>> + Send + 'a) -> Answer<'a, T> {
+    async { what.await.map_err(|error| unavailable(&error)) }.boxed()
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+impl Adapter for Sqlite {
+    fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
+        self.ask(|to| Command::Append(rows, to)).boxed()
+    }
+
+    fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
+        let query = sqlx::query(rows::ROWS).bind(stream.shared()).bind(signed(after.0)).bind(count(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::event).collect() })
+    }
+
+    fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies> {
+        read(async move {
+            match self.joined(stream, after, count(limit)).await? {
+                Some(bodies) => Ok(bodies),
+                None => self.row_by_row(stream, after, count(limit)).await,
+            }
+        })
+    }
+
+    fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>> {
+        let query = sqlx::query(rows::FIND).bind(stream.shared()).bind(list(ids.iter().map(MessageId::as_str)));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::event).collect() })
+    }
+
+    fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
+        let query = sqlx::query(rows::HEAD).bind(stream.shared());
+        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(rows::head).transpose() })
+    }
+
+    fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
+        let query = sqlx::query(rows::last_at_most(key)).bind(stream.shared()).bind(value);
+        read(async { query.fetch_optional(&self.readers).await?.map(|row| rows::seq(&row, 0)).transpose() })
+    }
+
+    fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let query = sqlx::query(rows::STREAMS).bind(after.map_or("", StreamName::as_str)).bind(count(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::stream).collect() })
+    }
+
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()> {
+        async { self.write(Task::SaveSnapshot(stream.clone(), snapshot)).await.map(|_| ()) }.boxed()
+    }
+
+    fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {
+        let query = sqlx::query(rows::SNAPSHOT).bind(stream.shared()).bind(signed(at_most.0));
+        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(rows::snapshot).transpose() })
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
+        self.write(Task::DropSnapshots(stream.clone())).boxed()
+    }
+
+    fn check_writable(&self) -> Answer<'_, ()> {
+        async { self.write(Task::Check).await.map(|_| ()) }.boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            // If it is closed already, its end is still to be waited for.
+            let _already = self.queue.send(Command::Close).await;
+            self.tasks.wait().await;
+            self.readers.close().await;
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,219 @@
+//! The one task that writes.
+//!
+//! It owns the only connection that writes. Everything that waits in its queue when a transaction has
+//! ended goes into the next one; there is no timer. The queue is bounded, and whoever finds it full waits.
+
+use sqlx::{Connection, SqliteConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{
+    group::{Known, one_by_one, together},
+    open::Settings,
+    rows::signed,
+    trouble::{Trouble, unavailable},
+    wal::Wal,
+};
+use crate::{
+    event_log::{
+        Head, StreamName, Unavailable, UnavailableKind,
+        port::{NewRows, Refusal, SNAPSHOTS_KEPT, SnapshotRow},
+    },
+    telemetry::Metrics,
+};
+
+/// What the writer is asked to do, and whom to tell.
+pub(super) enum Command {
+    Append(NewRows, oneshot::Sender<Result<Head, Refusal>>),
+    /// Answered with the number of rows that changed.
+    Other(Task, oneshot::Sender<Result<u64, Unavailable>>),
+    /// Do what was asked before, and end.
+    Close,
+}
+
+/// Writes other than appends.
+pub(super) enum Task {
+    SaveSnapshot(StreamName, SnapshotRow),
+    DropSnapshots(StreamName),
+    /// Write anything.
+    Check,
+}
+
+/// How many commands wait at most; further callers wait for room.
+pub(super) const QUEUE: usize = 1_024;
+/// A transaction with this many events takes no further append.
+const GROUP_EVENTS: usize = 4_096;
+/// How often a transaction is tried that finds the database locked; SQLite itself waits before it says so.
+const ATTEMPTS: usize = 2;
+
+pub(super) struct Writer {
+    settings: Settings,
+    /// `None` after a failure that may have left it useless.
+    connection: Option<SqliteConnection>,
+    known: Known,
+    wal: Wal,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Group {
+    appends: Vec<NewRows>,
+    answers: Vec<oneshot::Sender<Result<Head, Refusal>>>,
+    events: usize,
+}
+
+impl Writer {
+    pub(super) fn new(settings: Settings, connection: SqliteConnection, metrics: Metrics) -> Self {
+        let wal = Wal::new(&settings);
+        Self { settings, connection: Some(connection), known: Known::default(), wal, metrics }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut waiting = Vec::with_capacity(QUEUE);
+        while queue.recv_many(&mut waiting, QUEUE).await > 0 {
+            let mut group = Group::default();
+            for command in waiting.drain(..) {
+                match command {
+                    Command::Append(append, answer) => {
+                        group.events += append.rows.len();
+                        group.appends.push(append);
+                        group.answers.push(answer);
+                        if group.events >= GROUP_EVENTS {
+                            self.commit(std::mem::take(&mut group)).await;
+                        }
+                    }
+                    Command::Other(task, answer) => {
+                        // Behind the appends that were asked for before it.
+                        self.commit(std::mem::take(&mut group)).await;
+                        let _gone = answer.send(self.carry_out(task).await);
+                    }
+                    Command::Close => queue.close(),
+                }
+            }
+            self.commit(group).await;
+        }
+        if let Some(mut connection) = self.connection.take() {
+            self.wal.empty(&mut connection).await;
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing the database failed; nothing is lost by that");
+            }
+        }
+    }
+
+    async fn commit(&mut self, group: Group) {
+        let Group { appends, answers, events } = group;
+        if appends.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        // A caller that has gone away misses the answer; what it asked for is done all the same.
+        match self.verdicts(&appends).await {
+            Ok(verdicts) => {
+                self.metrics.log_commit(appends.len(), events, began.elapsed());
+                answers.into_iter().zip(verdicts).for_each(|(to, verdict)| drop(to.send(verdict)));
+            }
+            Err(reason) => answers.into_iter().for_each(|to| drop(to.send(Err(reason.clone().into())))),
+        }
+        if let Some(connection) = &mut self.connection {
+            self.wal.after_commit(connection, &self.metrics).await;
+        }
+    }
+
+    /// Commits what can be committed, all in one transaction.
+    async fn verdicts(&mut self, appends: &[NewRows]) -> Result<Vec<Result<Head, Refusal>>, Unavailable> {
+        let mut attempt = 1;
+        loop {
+            let connection = connect(&self.settings, &mut self.connection).await?;
+            let mut outcome =
+                together(connection, &mut self.known, appends).await.map(|heads| heads.into_iter().map(Ok).collect());
+            if let Err(Trouble::Conflict) = outcome {
+                roll_back(connection).await;
+                outcome = one_by_one(connection, &mut self.known, appends).await;
+            }
+            let reason = match outcome {
+                Ok(verdicts) => return Ok(verdicts),
+                Err(trouble) => self.recover(trouble).await,
+            };
+            if reason.kind() != UnavailableKind::Busy || attempt == ATTEMPTS {
+                tracing::error!(%reason, appends = appends.len(), "events could not be written");
+                return Err(reason);
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn carry_out(&mut self, task: Task) -> Result<u64, Unavailable> {
+        let connection = connect(&self.settings, &mut self.connection).await?;
+        match perform(connection, task).await {
+            Ok(changed) => Ok(changed),
+            Err(error) => Err(self.recover(Trouble::from(error)).await),
+        }
+    }
+
+    /// Makes the connection usable again after a failure, or lets go of it.
+    async fn recover(&mut self, trouble: Trouble) -> Unavailable {
+        self.known.forget();
+        let reason = match trouble {
+            Trouble::Conflict => Unavailable::new(UnavailableKind::Failed, "database contradicts itself"),
+            Trouble::Unavailable(reason) => reason,
+        };
+        if let Some(connection) = &mut self.connection {
+            roll_back(connection).await;
+        }
+        match reason.kind() {
+            UnavailableKind::Busy | UnavailableKind::Full | UnavailableKind::ReadOnly => (),
+            UnavailableKind::Corrupt | UnavailableKind::Closed | UnavailableKind::Failed => {
+                if let Some(connection) = self.connection.take() {
+                    // Whatever it says, the next command begins with a new one.
+                    let _closed = connection.close().await;
+                }
+            }
+        }
+        reason
+    }
+}
+
+/// The connection, opened again if the last one was lost.
+async fn connect<'a>(
+    settings: &Settings,
+    connection: &'a mut Option<SqliteConnection>,
+) -> Result<&'a mut SqliteConnection, Unavailable> {
+    let usable = match connection.take() {
+        Some(usable) => usable,
+        None => settings.writer().await.map_err(|error| unavailable(&error))?,
+    };
+    Ok(connection.insert(usable))
+}
+
+/// Ends a transaction, if there is one; that there is none is the error not looked at.
+async fn roll_back(connection: &mut SqliteConnection) {
+    let _none = sqlx::query("ROLLBACK").execute(connection).await;
+}
+
+async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<u64> {
+    let query = match task {
+        Task::SaveSnapshot(stream, snapshot) => sqlx::query(SAVE_SNAPSHOT)
+            .bind(stream.shared())
+            .bind(signed(snapshot.seq.0))
+            .bind(signed(snapshot.version.0))
+            .bind(snapshot.last_modified.map(|moment| moment.0))
+            .bind(snapshot.content)
+            .bind(i64::try_from(SNAPSHOTS_KEPT).unwrap_or(i64::MAX)),
+        Task::DropSnapshots(stream) => sqlx::query(DROP_SNAPSHOTS).bind(stream.shared()),
+        Task::Check => sqlx::query(CHECK),
+    };
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+const SAVE_SNAPSHOT: &str = "BEGIN IMMEDIATE;
+    INSERT OR REPLACE INTO snapshots (stream, seq, version, last_modified, content)
+        SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1;
+    DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq NOT IN
+        (SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq DESC LIMIT $6);
+    COMMIT";
+const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+const CHECK: &str =
+    "INSERT INTO write_checks (id, checks) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET checks = checks + 1";
