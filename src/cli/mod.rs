@@ -3,9 +3,16 @@
 //! Exit codes: 0 fine, 1 failed, 2 wrong usage or settings. Every command works on the database while the service
 //! runs.
 
+mod database;
+mod events;
+mod migrate;
 mod output;
+mod progress;
+mod rebuild;
+mod replay;
 mod serve;
 mod token;
+mod verify;
 
 use std::{ffi::OsString, fmt::Display, path::PathBuf, process::ExitCode};
 
@@ -29,6 +36,11 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 failed, 2 wrong usage or setting
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Migrate(migrate::Migrate),
+    Replay(replay::Replay),
+    Events(events::Events),
+    Rebuild(rebuild::Rebuild),
+    Verify(verify::Verify),
     Token(token::Token),
 }
 
@@ -92,6 +104,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     runtime.block_on(async {
         match cli.command {
             Command::Serve(command) => command.run(settings).await,
+            Command::Migrate(command) => command.run(&settings).await,
+            Command::Replay(command) => command.run(&settings).await,
+            Command::Events(command) => command.run(&settings).await,
+            Command::Rebuild(command) => command.run(&settings).await,
+            Command::Verify(command) => command.run(&settings).await,
             Command::Token(command) => command.run(&settings),
         }
     })

@@ -2,13 +2,30 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
 };
+
+use serde::Serialize;
 
 /// Writes one line of the result to standard output, at once: whoever reads it may be waiting for it.
 pub(super) fn line(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Writes one JSON value on one line.
+pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
+    line(serde_json::to_string(value)?)
+}
+
+/// Writes exactly this text, so that a file gets nothing that is not in the document; on a terminal, a line end too.
+pub(super) fn exactly(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if out.is_terminal() {
+        out.write_all(b"\n")?;
+    }
     out.flush()
 }
 

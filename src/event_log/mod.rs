@@ -5,7 +5,9 @@
 //! their stream are committed in one transaction, and two unique indexes are the referee for all who
 //! write: (stream, seq) and (stream, message).
 
+mod audit;
 mod error;
+mod fold;
 mod memory;
 mod port;
 mod sqlite;
@@ -18,6 +20,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::Instant;
 
+pub use audit::SavedSnapshot;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use types::{Append, AppliedMigration, Change, Head, NewEvent, Recorded, Snapshot, StreamName};
 

@@ -29,7 +29,7 @@ impl Serialize for ContentJson<'_> {
 }
 
 /// `[{"retain": 3}, {"insert": "text", "attributes": {…}}, {"delete": 1}]`
-pub(super) struct OpsJson<'a>(pub(super) &'a [Op]);
+pub struct OpsJson<'a>(pub &'a [Op]);
 
 impl Serialize for OpsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,3 +5,4 @@ mod error;
 mod json;
 
 pub use error::{ErrorCode, Refusal};
+pub use json::OpsJson;

@@ -1,6 +1,11 @@
 //! The types of settings, and how each is written in a file and in the environment.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::Value;
 
@@ -57,6 +62,12 @@ impl DatabaseUrl {
     /// The whole address, password included. Do not print it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The file of an SQLite database.
+    pub fn file(&self) -> Option<&Path> {
+        let rest = self.0.strip_prefix("sqlite:")?;
+        Some(Path::new(rest.strip_prefix("//").unwrap_or(rest)))
     }
 }
 

@@ -1,0 +1,61 @@
+//! The log of the configured database, for the commands that look into it.
+
+use crate::{
+    domain::{DocumentId, Seq},
+    event_log::{EventLog, Head, Options, StreamName},
+    settings::Settings,
+    telemetry::Metrics,
+};
+
+use super::Failure;
+
+/// Streams that are listed at a time.
+const PAGE: usize = 1_000;
+
+/// Opens the log. There must be one: who wants to look at something has mistyped its name more likely than not.
+pub(super) async fn open(settings: &Settings) -> Result<EventLog, Failure> {
+    let url = &settings.database.url;
+    if url.file().is_some_and(|file| !file.exists()) {
+        let hint = "`scriptorium migrate` and `scriptorium serve` make one";
+        return Err(Failure::failed(format!("there is no database at {url}; {hint}")));
+    }
+    let options = Options { url: url.expose().to_owned(), readers: settings.database.pool, metrics: Metrics::new() };
+    EventLog::open(options).await.map_err(Failure::failed)
+}
+
+/// Reads an argument that names a document.
+pub(super) fn document_id(text: &str) -> Result<DocumentId, String> {
+    DocumentId::parse(text).map_err(|error| error.to_string())
+}
+
+/// The head of a document that has events.
+pub(super) async fn head(log: &EventLog, document: &DocumentId) -> Result<Head, Failure> {
+    let head = log.head(&StreamName::document(document)).await.map_err(Failure::failed)?;
+    head.ok_or_else(|| Failure::failed(format!("document {document} has no events")))
+}
+
+/// The stream of one document, which must have events, or all streams, with their heads.
+pub(super) async fn streams(log: &EventLog, only: Option<&DocumentId>) -> Result<Vec<(StreamName, Head)>, Failure> {
+    if let Some(document) = only {
+        return Ok(vec![(StreamName::document(document), head(log, document).await?)]);
+    }
+    let mut all: Vec<(StreamName, Head)> = Vec::new();
+    loop {
+        let page = log.streams(all.last().map(|(name, _)| name), PAGE).await.map_err(Failure::failed)?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+/// How a stream is named to a person: a document by its id.
+pub(super) fn shown(stream: &StreamName) -> String {
+    stream.document_id().map_or_else(|| stream.to_string(), |id| id.to_string())
+}
+
+/// All events of all these streams.
+pub(super) fn events_in(streams: &[(StreamName, Head)]) -> u64 {
+    streams.iter().map(|(_, Head { seq: Seq(seq), .. })| seq).sum()
+}

@@ -1,0 +1,102 @@
+//! `replay`: a document as it was.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::{
+    domain::{DocumentId, Seq, Timestamp, Version},
+    event_log::{EventLog, Head, StreamName},
+    projection::Document,
+    protocol::OpsJson,
+    settings::Settings,
+    text::Utf16,
+};
+
+use super::{Failure, database, output, progress};
+
+/// Print a document as of now, of a version, or of a time
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Replay {
+    /// The document's id
+    #[arg(value_parser = database::document_id)]
+    document: DocumentId,
+    /// As it was after its first N operations
+    #[arg(long, value_name = "N", conflicts_with = "at")]
+    to_version: Option<u64>,
+    /// As it was at a time, e.g. 2026-11-21T10:20:10Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Timestamp>,
+    /// What to print: the plain text, the rich text as a Quill Delta, or everything that is known
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Delta,
+    Json,
+}
+
+const EXAMPLE: &str = "Examples:
+  scriptorium replay minutes
+  scriptorium replay minutes --to-version 41 --format delta
+  scriptorium replay minutes --at 2026-11-21T10:20:10Z --format json";
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text).map_err(|error| error.to_string())
+}
+
+impl Replay {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        let log = database::open(settings).await?;
+        let head = database::head(&log, &self.document).await?;
+        let stream = StreamName::document(&self.document);
+        let to = self.target(&log, &stream, head).await?;
+
+        let mut document = log.restore(&stream, to).await.map_err(Failure::failed)?;
+        let bar = progress::bar("replaying", to.0);
+        bar.set_position(document.seq().0);
+        let folded = log.fold(&stream, &mut document, to, |seq| bar.set_position(seq.0)).await;
+        bar.finish_and_clear();
+        folded.map_err(Failure::failed)?;
+        log.close().await;
+        self.print(&document)
+    }
+
+    /// The last event to fold in.
+    async fn target(&self, log: &EventLog, stream: &StreamName, head: Head) -> Result<Seq, Failure> {
+        let found = match (self.to_version, self.at) {
+            (Some(version), _) if version > head.version.0 => {
+                let Self { document, .. } = self;
+                return Err(Failure::failed(format!("document {document} is at version {} so far", head.version)));
+            }
+            (Some(version), _) => log.seq_of_version(stream, Version(version)).await,
+            (None, Some(moment)) => log.seq_at(stream, moment).await,
+            (None, None) => Ok(Some(head.seq)),
+        };
+        Ok(found.map_err(Failure::failed)?.unwrap_or_default())
+    }
+
+    fn print(&self, document: &Document) -> Result<(), Failure> {
+        let content = document.content();
+        let delta = || content.to_delta::<Utf16>();
+        match self.format {
+            Format::Text => output::exactly(&content.text())?,
+            Format::Delta => output::json(&OpsJson(delta().ops()))?,
+            Format::Json => output::json(&json!({
+                "id": self.document.as_str(),
+                "version": document.version(),
+                "seq": document.seq().0,
+                "content": content.text(),
+                "delta": OpsJson(delta().ops()),
+                "metadata": {
+                    "word_count": content.word_count(),
+                    "last_modified": document.last_modified().map(Timestamp::to_rfc3339),
+                },
+            }))?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! `verify`: the log, refolded beside what is stored.
+
+use std::{collections::VecDeque, fmt::Display};
+
+use clap::Args;
+use indicatif::ProgressBar;
+
+use crate::{
+    domain::{Event, Seq},
+    event_log::{EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
+    projection::Document,
+    settings::Settings,
+    text::Utf16,
+};
+
+use super::{Failure, database, output, progress};
+
+/// Read every event, fold every document from zero, and compare with everything that is stored beside the log
+///
+/// Reports each difference and each damaged event, and goes on. Exit code 1 if there was any.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Verify {}
+
+const EXAMPLE: &str = "Examples:
+  scriptorium verify
+  DATABASE_URL=sqlite://backup.db scriptorium verify";
+
+/// Events that are read at a time.
+const PAGE: usize = 2_000;
+
+impl Verify {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        let log = database::open(settings).await?;
+        let streams = database::streams(&log, None).await?;
+        let bar = progress::bar("verifying", database::events_in(&streams));
+        let mut report = Report { bar, events: 0, snapshots: 0, differences: 0 };
+        for (stream, head) in &streams {
+            Audit::new(&log, stream, *head, &mut report).await?.run().await?;
+        }
+        report.bar.finish_and_clear();
+        log.close().await;
+        let Report { events, snapshots, differences, .. } = report;
+        let streams = streams.len();
+        output::line(format_args!(
+            "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
+        ))?;
+        if differences == 0 { Ok(()) } else { Err(Failure::failed("what is stored is not what it should be")) }
+    }
+}
+
+/// What was looked at, and what was wrong.
+struct Report {
+    bar: ProgressBar,
+    events: u64,
+    snapshots: u64,
+    differences: u64,
+}
+
+/// One stream under examination.
+struct Audit<'a> {
+    log: &'a EventLog,
+    stream: &'a StreamName,
+    head: Head,
+    report: &'a mut Report,
+    /// What the stream folds to so far; `None` once an event could not be folded.
+    folded: Option<Document>,
+    /// The last event that could be read.
+    last: Head,
+    /// Snapshots that are still to be compared, the next one first.
+    snapshots: VecDeque<SavedSnapshot>,
+}
+
+impl<'a> Audit<'a> {
+    async fn new(
+        log: &'a EventLog,
+        stream: &'a StreamName,
+        head: Head,
+        report: &'a mut Report,
+    ) -> Result<Self, Failure> {
+        let snapshots = log.saved_snapshots(stream).await.map_err(Failure::failed)?.into();
+        Ok(Self { log, stream, head, report, folded: Some(Document::new()), last: Head::default(), snapshots })
+    }
+
+    async fn run(mut self) -> Result<(), Failure> {
+        let mut after = Seq(0);
+        self.compare_snapshots(after)?;
+        while after < self.head.seq {
+            after = match self.log.read(self.stream, after, self.page_after(after)).await {
+                Ok(page) if page.is_empty() => {
+                    self.differs(format_args!("event {} is missing", after.next()))?;
+                    self.lose_track();
+                    break;
+                }
+                Ok(page) => self.examine_page(page)?,
+                Err(ReadError::Damaged(_)) => self.examine_one_by_one(after).await?,
+                Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
+            };
+        }
+        self.examine_head().await
+    }
+
+    fn page_after(&self, after: Seq) -> usize {
+        usize::try_from(self.head.seq.0 - after.0).map_or(PAGE, |left| left.min(PAGE))
+    }
+
+    /// Goes through a page that holds a damaged event until past that event.
+    async fn examine_one_by_one(&mut self, mut after: Seq) -> Result<Seq, Failure> {
+        loop {
+            match self.log.read(self.stream, after, 1).await {
+                Ok(one) if one.is_empty() => return Ok(after),
+                Ok(one) => after = self.examine_page(one)?,
+                Err(ReadError::Damaged(damaged)) => {
+                    self.differs(format_args!("event {} is damaged: {}", damaged.seq, damaged.why))?;
+                    self.lose_track();
+                    return Ok(damaged.seq.max(after.next()));
+                }
+                Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
+            }
+        }
+    }
+
+    /// The place of the last event of the page, which is not empty.
+    fn examine_page(&mut self, page: Vec<Recorded>) -> Result<Seq, Failure> {
+        self.report.bar.inc(page.len() as u64);
+        for recorded in page {
+            self.examine(&recorded)?;
+        }
+        Ok(self.last.seq)
+    }
+
+    fn examine(&mut self, recorded: &Recorded) -> Result<(), Failure> {
+        let (seq, version, recorded_at) = (recorded.seq, recorded.version, recorded.recorded_at);
+        self.report.events += 1;
+        let knows_predecessor = self.last.seq.next() == seq;
+        if knows_predecessor && version != self.last.version.next() {
+            let before = self.last.version;
+            self.differs(format_args!("event {seq} is of version {version}, the one before it of {before}"))?;
+        }
+        if recorded_at < self.last.recorded_at {
+            self.differs(format_args!("event {seq} was recorded before the one before it"))?;
+        }
+        self.last = Head { seq, version, recorded_at };
+        let Event::Edited(edited) = &recorded.event;
+        if let Some(document) = &mut self.folded {
+            match document.edit(&edited.applied) {
+                Ok(()) => document.modified_at(recorded_at),
+                Err(why) => {
+                    self.differs(format_args!("event {seq} does not fit the document before it: {why}"))?;
+                    self.lose_track();
+                }
+            }
+        }
+        self.compare_snapshots(seq)
+    }
+
+    /// What comes later cannot be compared with anything.
+    fn lose_track(&mut self) {
+        self.folded = None;
+    }
+
+    /// Compares the snapshots up to a place with what the events fold to there.
+    fn compare_snapshots(&mut self, at: Seq) -> Result<(), Failure> {
+        while self.snapshots.front().is_some_and(|saved| saved.seq <= at) {
+            let Some(SavedSnapshot { seq, snapshot }) = self.snapshots.pop_front() else { break };
+            let why = match (snapshot, &self.folded) {
+                (Err(why), _) => Some(format!("is damaged: {why}")),
+                (Ok(snapshot), Some(document)) => difference(&snapshot, document),
+                (Ok(_), None) => continue,
+            };
+            self.report.snapshots += 1;
+            if let Some(why) = why {
+                self.differs(format_args!("snapshot {seq} {why}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the stored head with the last event, and looks for anything behind it. The service may be appending:
+    /// event and head are committed together, so what is behind the head read *after* an event is wrong.
+    async fn examine_head(&mut self) -> Result<(), Failure> {
+        let (head, last) = (self.head, self.last);
+        if last.seq == head.seq && last != head {
+            self.differs(format_args!(
+                "the head is of version {} at {}, the last event of {} at {}",
+                head.version, head.recorded_at, last.version, last.recorded_at
+            ))?;
+        }
+        let behind = self.log.read(self.stream, head.seq, 1).await;
+        let saved = self.log.saved_snapshots(self.stream).await.map_err(Failure::failed)?.pop();
+        let now = self.log.head(self.stream).await.map_err(Failure::failed)?.map_or(Seq(0), |now| now.seq);
+        if !matches!(&behind, Ok(page) if page.is_empty()) && now == head.seq {
+            self.differs(format_args!("there are events behind the head, which is at {}", head.seq))?;
+        }
+        if let Some(saved) = saved.filter(|saved| saved.seq > now) {
+            self.differs(format_args!("snapshot {} is ahead of the log, which is at {now}", saved.seq))?;
+        }
+        Ok(())
+    }
+
+    fn differs(&mut self, what: impl Display) -> Result<(), Failure> {
+        self.report.differences += 1;
+        let stream = database::shown(self.stream);
+        Ok(self.report.bar.suspend(|| output::line(format_args!("{stream}: {what}")))?)
+    }
+}
+
+/// What a snapshot says that its events do not.
+fn difference(snapshot: &Snapshot, document: &Document) -> Option<String> {
+    if snapshot.version != document.version() {
+        return Some(format!("is of version {}, its events make {}", snapshot.version, document.version()));
+    }
+    if snapshot.content != document.content().to_delta::<Utf16>() {
+        return Some("has other content than its events make".to_owned());
+    }
+    let same_time = snapshot.last_modified == document.last_modified();
+    (!same_time).then(|| "has another time than its last event".to_owned())
+}
