@@ -1,0 +1,214 @@
+//! The raw ceiling of the event log on SQLite: durable events per second and the latency of an append, by
+//! number of streams and events per append; and how fast a long stream is read back for a fold.
+//!
+//! `cargo bench --bench append -- [--json] [--seconds N] [--cells 1x1,50x16] [--replay N] [--ids v7|v4] [--dir PATH]`
+//!
+//! A cell `SxK` is S streams, each with one append of K events under way at any time, so that a commit
+//! holds up to S × K events. Pin it with `taskset -c 0` to compare it with a service that is pinned too.
+
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+
+use scriptorium::{
+    domain::{
+        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+    },
+    event_log::{Append, EventLog, NewEvent, Options, StreamName},
+    telemetry::Metrics,
+    text::{Attributes, Delta},
+};
+use serde_json::{json, value::RawValue};
+use tokio::{task::JoinSet, time::Instant};
+use uuid::Uuid;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+struct Arguments {
+    json: bool,
+    seconds: f64,
+    cells: Vec<(usize, usize)>,
+    replay: u64,
+    new_id: fn() -> Uuid,
+    directory: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn read() -> Outcome<Self> {
+        let mut read = Self {
+            json: false,
+            seconds: 2.0,
+            cells: [1, 50]
+                .into_iter()
+                .flat_map(|streams| [1, 8, 16, 64, 512].map(|events| (streams, events)))
+                .collect(),
+            replay: 260_000,
+            new_id: Uuid::now_v7,
+            directory: None,
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                "--bench" => (),
+                "--json" => read.json = true,
+                "--seconds" => read.seconds = value()?.parse()?,
+                "--cells" => read.cells = value()?.split(',').map(cell).collect::<Outcome<_>>()?,
+                "--replay" => read.replay = value()?.parse()?,
+                "--ids" => read.new_id = if value()? == "v4" { Uuid::new_v4 } else { Uuid::now_v7 },
+                "--dir" => read.directory = Some(value()?.into()),
+                unknown => return Err(format!("unknown argument {unknown}").into()),
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn cell(text: &str) -> Outcome<(usize, usize)> {
+    let (streams, events) = text.split_once('x').ok_or("a cell is STREAMSxEVENTS")?;
+    Ok((streams.parse()?, events.parse()?))
+}
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::read()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&arguments))
+}
+
+#[expect(clippy::print_stdout, reason = "the results are what this program is for")]
+async fn run(arguments: &Arguments) -> Outcome<()> {
+    for (streams, events) in &arguments.cells {
+        let (_directory, log) = open(arguments).await?;
+        let measured = append(&log, arguments, *streams, *events).await?;
+        log.close().await;
+        println!("{}", measured.line(arguments.json, *streams, *events));
+    }
+    if arguments.replay > 0 {
+        let (_directory, log) = open(arguments).await?;
+        let (took, read) = replay(&log, arguments).await?;
+        log.close().await;
+        let rate = read as f64 / took.as_secs_f64();
+        if arguments.json {
+            println!("{}", json!({"bench": "replay", "events": read, "events_per_second": rate.round()}));
+        } else {
+            println!("replay  {read:>8} events decoded  {rate:>9.0} events/s");
+        }
+    }
+    Ok(())
+}
+
+async fn open(arguments: &Arguments) -> Outcome<(tempfile::TempDir, EventLog)> {
+    let directory = match &arguments.directory {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    };
+    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let log = EventLog::open(Options { url, readers: 4, metrics: Metrics::new() }).await?;
+    Ok((directory, log))
+}
+
+struct Measured {
+    events: usize,
+    took: Duration,
+    latencies: Vec<Duration>,
+}
+
+impl Measured {
+    fn line(&self, json: bool, streams: usize, events: usize) -> String {
+        let rate = self.events as f64 / self.took.as_secs_f64();
+        let micros =
+            |quantile: f64| self.latencies[((self.latencies.len() - 1) as f64 * quantile) as usize].as_micros();
+        let (p50, p99, max) = (micros(0.5), micros(0.99), micros(1.0));
+        if json {
+            json!({
+                "bench": "append", "streams": streams, "events_per_append": events, "events_per_second": rate.round(),
+                "append_p50_us": p50, "append_p99_us": p99, "append_max_us": max,
+            })
+            .to_string()
+        } else {
+            format!(
+                "{streams:>3} x {events:<4} {rate:>9.0} events/s   append p50 {p50:>7} p99 {p99:>7} max {max:>7} us"
+            )
+        }
+    }
+}
+
+async fn append(log: &EventLog, arguments: &Arguments, streams: usize, events: usize) -> Outcome<Measured> {
+    let cause = cause();
+    let began = Instant::now();
+    let until = began + Duration::from_secs_f64(arguments.seconds);
+    let mut tasks = JoinSet::new();
+    for number in 0..streams {
+        let (log, new_id, cause) = (log.clone(), arguments.new_id, Arc::clone(&cause));
+        tasks.spawn(async move {
+            let stream = StreamName::document(&DocumentId::parse(&format!("doc-{number}"))?);
+            let mut seq = Seq(0);
+            let mut latencies = Vec::new();
+            while Instant::now() < until {
+                let append = edits(&stream, seq, events, new_id, &cause)?;
+                let asked = Instant::now();
+                seq = log.append(append).await?.seq;
+                latencies.push(asked.elapsed());
+            }
+            Outcome::Ok((seq.0, latencies))
+        });
+    }
+    let (mut committed, mut latencies) = (0, Vec::new());
+    while let Some(task) = tasks.join_next().await {
+        let (events, more) = task??;
+        committed += usize::try_from(events)?;
+        latencies.extend(more);
+    }
+    let took = began.elapsed();
+    latencies.sort_unstable();
+    Ok(Measured { events: committed, took, latencies })
+}
+
+/// Reads a stream as a fold would.
+async fn replay(log: &EventLog, arguments: &Arguments) -> Outcome<(Duration, u64)> {
+    let stream = StreamName::document(&DocumentId::parse("long")?);
+    let cause = cause();
+    let mut seq = Seq(0);
+    while seq.0 < arguments.replay {
+        let append = edits(&stream, seq, 1_000, arguments.new_id, &cause)?;
+        seq = log.append(append).await?.seq;
+    }
+    let began = Instant::now();
+    let mut at = Seq(0);
+    loop {
+        let changes = log.changes(&stream, at, 4_000).await?;
+        let Some(last) = changes.last() else { break };
+        at = last.seq;
+    }
+    Ok((began.elapsed(), at.0))
+}
+
+fn cause() -> Arc<RawValue> {
+    let received = json!({"operation": {"type": "insert", "position": 1_234, "content": "a"}, "version": 1_234});
+    serde_json::value::to_raw_value(&received).expect("a value is JSON").into()
+}
+
+/// Edits as people type them: a character each.
+fn edits(
+    stream: &StreamName,
+    expected: Seq,
+    count: usize,
+    new_id: fn() -> Uuid,
+    received: &Arc<RawValue>,
+) -> Outcome<Append> {
+    let events = (expected.0..).take(count).map(|seq| {
+        let cause = Arc::new(Cause {
+            user: UserId::parse("user_42")?,
+            client: ClientId::parse("client_42")?,
+            base: Version(seq),
+            origin: Version(seq),
+            after: None,
+            encoding: PositionEncoding::Utf16,
+            received: Arc::clone(received),
+        });
+        let place = usize::try_from(seq)?;
+        let applied = Delta::new().retain(place).insert("a", Attributes::NONE);
+        let event = Event::Edited(Edited { applied, in_code_points: None, transformed: false, cause });
+        Ok(NewEvent { message_id: MessageId::parse(&new_id().to_string())?, version: Version(seq + 1), event })
+    });
+    let events = events.collect::<Outcome<_>>()?;
+    let recorded_at = Timestamp(1_700_000_000_000_000 + i64::try_from(expected.0)?);
+    Ok(Append { stream: stream.clone(), expected, recorded_at, events })
+}
