@@ -20,7 +20,8 @@ pub(super) async fn open(settings: &Settings) -> Result<EventLog, Failure> {
         return Err(Failure::failed(format!("there is no database at {url}; {hint}")));
     }
     let options = Options { url: url.expose().to_owned(), readers: settings.database.pool, metrics: Metrics::new() };
-    EventLog::open(options).await.map_err(Failure::failed)
+    let log = EventLog::open(options).await.map_err(Failure::failed)?;
+    Ok(log.keeping_snapshots(settings.snapshots.keep))
 }
 
 /// Reads an argument that names a document.

@@ -13,7 +13,7 @@ use futures_util::{
 
 use super::{
     Head, StreamName,
-    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SNAPSHOTS_KEPT, SnapshotRow},
+    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
 };
 use crate::domain::{MessageId, Seq};
 
@@ -130,10 +130,10 @@ impl Adapter for Memory {
         ready(Ok(page.map(|(name, stream)| (name.clone(), stream.head)).collect())).boxed()
     }
 
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()> {
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
         if let Some(stream) = self.streams_now().get_mut(stream) {
             stream.snapshots.insert(snapshot.seq, snapshot);
-            while stream.snapshots.len() > SNAPSHOTS_KEPT {
+            while stream.snapshots.len() > keep as usize {
                 stream.snapshots.pop_first();
             }
         }

@@ -52,12 +52,13 @@ pub struct Options {
 pub struct EventLog {
     adapter: Arc<dyn Adapter>,
     metrics: Metrics,
+    snapshots_kept: u32,
 }
 
 impl EventLog {
     /// A log in memory, which ends with its last handle.
     pub fn memory() -> Self {
-        Self { adapter: Arc::new(memory::Memory::default()), metrics: Metrics::new() }
+        Self::on(Arc::new(memory::Memory::default()), Metrics::new())
     }
 
     /// Opens a log; makes its database where there is none, and brings it up to date.
@@ -73,7 +74,17 @@ impl EventLog {
     }
 
     async fn sqlite(settings: sqlite::Settings, metrics: Metrics) -> Result<Self, OpenError> {
-        Ok(Self { adapter: Arc::new(sqlite::Sqlite::open(settings, metrics.clone()).await?), metrics })
+        Ok(Self::on(Arc::new(sqlite::Sqlite::open(settings, metrics.clone()).await?), metrics))
+    }
+
+    fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
+        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT }
+    }
+
+    /// Keeps so many snapshots per stream from now on, one at least.
+    #[must_use]
+    pub fn keeping_snapshots(self, count: u32) -> Self {
+        Self { snapshots_kept: count.max(1), ..self }
     }
 
     /// Appends all the events or none. They are durable once it returns the new head.
@@ -169,7 +180,8 @@ impl EventLog {
     pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
         let content = stored::encode_snapshot(&snapshot.content).map_err(unwritable)?.into();
         let Snapshot { seq, version, last_modified, .. } = *snapshot;
-        self.adapter.save_snapshot(stream, SnapshotRow { seq, version, last_modified, content }).await
+        let row = SnapshotRow { seq, version, last_modified, content };
+        self.adapter.save_snapshot(stream, row, self.snapshots_kept).await
     }
 
     /// The newest readable snapshot at or before a place. A damaged one is passed over with a warning, for

@@ -113,8 +113,8 @@ pub(super) trait Adapter: Send + Sync {
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;
     /// Up to `limit` streams by name, after one.
     fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>>;
-    /// Saves a snapshot and lets go of all but the newest few of its stream.
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()>;
+    /// Saves a snapshot and lets go of all but the newest `keep` of its stream.
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()>;
     /// The newest snapshot at or before a place.
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>>;
     /// Throws away all snapshots of a stream; answers how many there were.
@@ -132,5 +132,5 @@ pub(super) enum Key {
     RecordedAt,
 }
 
-/// How many snapshots of a stream are kept: the newest, and one in case it is damaged.
-pub(super) const SNAPSHOTS_KEPT: usize = 2;
+/// How many snapshots of a stream are kept when nobody says: the newest, and one in case it is damaged.
+pub(super) const SNAPSHOTS_KEPT: u32 = 2;

@@ -269,6 +269,14 @@ pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: Event
     assert_eq!(log.snapshot(&self::stream("other"), Seq(9)).await.unwrap(), None);
     assert_eq!(log.drop_snapshots(&stream).await.unwrap(), 2);
     assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
+
+    let hoarder = log.keeping_snapshots(3);
+    for seq in [1, 2, 3, 4] {
+        hoarder.save_snapshot(&stream, &of(seq)).await.unwrap();
+    }
+    let saved = hoarder.saved_snapshots(&stream).await.unwrap();
+    assert_eq!(saved.iter().map(|saved| saved.seq.0).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(saved[0].snapshot, Ok(of(2)));
 }
 
 pub(super) async fn streams_are_listed_by_name(log: EventLog) {

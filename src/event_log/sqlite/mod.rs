@@ -146,8 +146,8 @@ impl Adapter for Sqlite {
         read(async { query.fetch_all(&self.readers).await?.iter().map(rows::stream).collect() })
     }
 
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow) -> Answer<'a, ()> {
-        async { self.write(Task::SaveSnapshot(stream.clone(), snapshot)).await.map(|_| ()) }.boxed()
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
+        async move { self.write(Task::SaveSnapshot(stream.clone(), snapshot, keep)).await.map(|_| ()) }.boxed()
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     event_log::{
         Head, StreamName, Unavailable, UnavailableKind,
-        port::{NewRows, Refusal, SNAPSHOTS_KEPT, SnapshotRow},
+        port::{NewRows, Refusal, SnapshotRow},
     },
     telemetry::Metrics,
 };
@@ -35,7 +35,7 @@ pub(super) enum Command {
 
 /// Writes other than appends.
 pub(super) enum Task {
-    SaveSnapshot(StreamName, SnapshotRow),
+    SaveSnapshot(StreamName, SnapshotRow, u32),
     DropSnapshots(StreamName),
     /// Write anything.
     Check,
@@ -195,13 +195,13 @@ async fn roll_back(connection: &mut SqliteConnection) {
 
 async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<u64> {
     let query = match task {
-        Task::SaveSnapshot(stream, snapshot) => sqlx::query(SAVE_SNAPSHOT)
+        Task::SaveSnapshot(stream, snapshot, keep) => sqlx::query(SAVE_SNAPSHOT)
             .bind(stream.shared())
             .bind(signed(snapshot.seq.0))
             .bind(signed(snapshot.version.0))
             .bind(snapshot.last_modified.map(|moment| moment.0))
             .bind(snapshot.content)
-            .bind(i64::try_from(SNAPSHOTS_KEPT).unwrap_or(i64::MAX)),
+            .bind(i64::from(keep)),
         Task::DropSnapshots(stream) => sqlx::query(DROP_SNAPSHOTS).bind(stream.shared()),
         Task::Check => sqlx::query(CHECK),
     };
