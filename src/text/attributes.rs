@@ -134,7 +134,6 @@ pub(super) fn objects_equal(a: &Map<String, Value>, b: &Map<String, Value>) -> b
 }
 
 /// `===` of JavaScript, with lists and objects unequal to everything.
-#[expect(clippy::float_cmp, reason = "this is the equality of JavaScript's numbers")]
 fn scalars_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),

@@ -46,7 +46,8 @@ impl Splice {
 
     /// By how much it makes a document longer, or shorter when negative.
     pub fn length_change(self) -> isize {
-        self.insert as isize - self.delete as isize
+        let signed = |length: u32| isize::try_from(length).unwrap_or(isize::MAX);
+        signed(self.insert) - signed(self.delete)
     }
 
     /// The concurrent edit `other` as it is to be made after this one; see [`Delta::transform`]. `None` when

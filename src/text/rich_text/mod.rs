@@ -139,11 +139,11 @@ impl RichText {
     /// How many words there are: stretches between Unicode white space.
     pub fn word_count(&self) -> usize {
         let mut count = 0;
-        let mut in_word = false;
+        let mut after_space = true;
         for c in self.chunks().flat_map(str::chars) {
-            let is_word = !c.is_whitespace();
-            count += usize::from(is_word && !in_word);
-            in_word = is_word;
+            let space = c.is_whitespace();
+            count += usize::from(after_space && !space);
+            after_space = space;
         }
         count
     }
@@ -245,6 +245,6 @@ impl std::fmt::Debug for RichText {
 impl RichText {
     /// Panics unless everything that must hold of the tree holds.
     pub(super) fn assert_balanced(&self) {
-        self.root.assert_sound(true);
+        self.root.assert_sound(2);
     }
 }

@@ -176,17 +176,17 @@ fn merge_small(children: &mut Vec<Subtree>, touched: Range<usize>) {
 #[cfg(test)]
 impl Subtree {
     /// Panics unless everything that must hold of a tree holds; says how deep it is.
-    pub(super) fn assert_sound(&self, is_root: bool) -> usize {
+    pub(super) fn assert_sound(&self, fewest_children: usize) -> usize {
         assert_eq!(self.size, self.node.size());
         match &*self.node {
             Node::Leaf(leaf) => {
                 leaf.assert_sound();
-                assert!(is_root || self.size.bytes > 0, "an empty leaf");
+                assert!(fewest_children > 1 || self.size.bytes > 0, "an empty leaf that is not the root");
                 1
             }
             Node::Inner(children) => {
-                assert!((if is_root { 2 } else { 1 }..=MAX_CHILDREN).contains(&children.len()));
-                let depths: Vec<_> = children.iter().map(|child| child.assert_sound(false)).collect();
+                assert!((fewest_children..=MAX_CHILDREN).contains(&children.len()));
+                let depths: Vec<_> = children.iter().map(|child| child.assert_sound(1)).collect();
                 assert!(depths.iter().all(|depth| *depth == depths[0]), "leaves of different depths");
                 depths[0] + 1
             }

@@ -70,12 +70,15 @@ fn three_people_agree_with_the_log_in_every_order_of_arrival() {
             let mut clients = edits.map(|edit| Client { document: apply(&base, edit), pending: edit.clone() });
             for author in order {
                 let mut carried = Carried::new(edits[author].clone());
-                log.iter().for_each(|committed| carried.over(&Footprint::of(committed)));
+                for committed in &log {
+                    carried.over(&Footprint::of(committed));
+                }
                 let committed = carried.into_delta();
                 for (at, client) in clients.iter_mut().enumerate() {
-                    match at == author {
-                        true => assert_eq!(std::mem::take(&mut client.pending), committed),
-                        false => client.receive(&committed),
+                    if at == author {
+                        assert_eq!(std::mem::take(&mut client.pending), committed);
+                    } else {
+                        client.receive(&committed);
                     }
                 }
                 log.push(committed);

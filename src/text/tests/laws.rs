@@ -23,7 +23,9 @@ fn rich(model: &Model) -> RichText {
 
 fn after(document: &RichText, edits: &[&Delta]) -> RichText {
     let mut document = document.clone();
-    edits.iter().for_each(|edit| document.apply(edit).unwrap());
+    for edit in edits {
+        document.apply(edit).unwrap();
+    }
     document
 }
 
