@@ -80,7 +80,7 @@ impl OpenDocument {
 
     pub(super) fn sync(&self, connection: ConnectionId, since: Option<Version>, message: Option<MessageId>) {
         let Some(subscriber) = self.subscriber(connection) else { return };
-        match since.and_then(|since| self.recent.after(since)) {
+        match since.filter(|since| *since <= self.document.version()).and_then(|since| self.recent.after(since)) {
             Some(missed) => self.send_missed(subscriber, &missed.cloned().collect::<Vec<_>>()),
             None => self.send_sync(subscriber, message),
         }

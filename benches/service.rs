@@ -1,0 +1,564 @@
+//! The service as its users meet it: acknowledged durable edits per second, the latency of an
+//! acknowledgement, memory per idle connection, and opening a long document.
+//!
+//! `cargo bench --bench service -- [throughput] [latency] [memory] [opening]` (all of them by default).
+//!
+//! The server runs as its own process on one core, this load generator on another (`taskset`), and the raw
+//! event log is measured in the same run on the server's core, with the batches that formed.
+
+use std::{
+    error::Error,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use scriptorium::{
+    domain::{
+        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+    },
+    event_log::{Append, EventLog, NewEvent, Options, Snapshot, StreamName},
+    projection::Document,
+    telemetry::Metrics,
+    text::{Attributes, Delta, Utf16},
+};
+use tokio::{net::TcpStream, task::JoinSet, time::Instant};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const SERVER_CORE: &str = "0";
+const LOAD_CORE: &str = "1";
+const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(5);
+
+#[expect(clippy::print_stdout, reason = "the results are what this program is for")]
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if arguments.first().is_some_and(|word| word == "raw") {
+        let number = |at: usize| -> Outcome<usize> { Ok(arguments.get(at).ok_or("raw STREAMS EVENTS PACE")?.parse()?) };
+        println!("{}", runtime.block_on(raw(number(1)?, number(2)?, number(3)?))?);
+        return Ok(());
+    }
+    pin_to(LOAD_CORE, std::process::id());
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|word| word == name);
+    if wanted("throughput") {
+        runtime.block_on(throughput())?;
+    }
+    if wanted("latency") {
+        runtime.block_on(latency())?;
+    }
+    if wanted("memory") {
+        runtime.block_on(memory())?;
+    }
+    if wanted("opening") {
+        runtime.block_on(opening())?;
+    }
+    Ok(())
+}
+
+fn pin_to(core: &str, process: u32) {
+    // Without taskset the figures are still figures, only noisier.
+    let _ = Command::new("taskset").args(["-a", "-cp", core, &process.to_string()]).stdout(Stdio::null()).status();
+}
+
+// --- the server under test ---
+
+struct Server {
+    child: Child,
+    address: String,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(directory: tempfile::TempDir) -> Outcome<Self> {
+        let database = format!("sqlite://{}", directory.path().join("bench.db").display());
+        let mut child = Command::new("taskset")
+            .args(["-c", SERVER_CORE, env!("CARGO_BIN_EXE_scriptorium"), "serve"])
+            .current_dir(directory.path())
+            .env("DATABASE_URL", database)
+            .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
+            .env("SCRIPTORIUM__LOG__FORMAT", "json")
+            .env("SCRIPTORIUM__LOG__LEVEL", "warn,scriptorium::app=info")
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
+        let address = loop {
+            let line = lines.next().ok_or("the server ended")??;
+            if let Some((_, rest)) = line.split_once("\"address\":\"") {
+                break rest.split('"').next().unwrap_or_default().to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { child, address, directory })
+    }
+
+    async fn connect(&self, document: &str, client: &str) -> Outcome<WebSocketStream<TcpStream>> {
+        let stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(true)?;
+        let url = format!("ws://{}/v1/ws/documents/{document}?client_id={client}&user_id={client}", self.address);
+        let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
+        Ok(tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?.0)
+    }
+
+    async fn metric(&self, name: &str) -> Outcome<f64> {
+        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
+        let line = text.lines().find(|line| line.starts_with(name)).ok_or("no such metric")?;
+        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
+    }
+
+    fn resident_bytes(&self) -> Outcome<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).ok_or("no value")?.parse::<u64>()? * 1024)
+    }
+
+    fn stop(mut self) -> Outcome<tempfile::TempDir> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        self.child.wait()?;
+        Ok(std::mem::replace(&mut self.directory, tempfile::tempdir()?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// --- clients ---
+
+#[derive(Default)]
+struct Tally {
+    measuring: AtomicBool,
+    stop: AtomicBool,
+    acks: AtomicU64,
+    frames: AtomicU64,
+}
+
+/// One person typing single characters at random places, with `in_flight` edits not yet acknowledged.
+struct Typist {
+    socket: WebSocketStream<TcpStream>,
+    name: String,
+    in_flight: usize,
+    /// Time between two edits; zero sends the next one as soon as one is acknowledged.
+    pace: Duration,
+    seed: u64,
+}
+
+impl Typist {
+    /// Returns the latencies of acknowledgements while measuring.
+    async fn run(mut self, tally: Arc<Tally>) -> Outcome<Vec<Duration>> {
+        let mut random = SmallRng::seed_from_u64(self.seed);
+        let (mut version, mut sent) = (0_u64, 0_u64);
+        let mut waiting = std::collections::VecDeque::new();
+        let mut latencies = Vec::new();
+        let mut next_edit = Instant::now() + self.pace.mul_f64(random.random());
+        for _ in 0..2 {
+            // connection_ack and document_sync
+            let frame = self.socket.next().await.ok_or("closed")??;
+            if let Some((_, rest)) = frame.to_text()?.split_once("\"document_version\":") {
+                version = rest.split(',').next().unwrap_or_default().parse()?;
+            }
+        }
+        loop {
+            if tally.stop.load(Ordering::Relaxed) {
+                return Ok(latencies);
+            }
+            let room = if self.pace.is_zero() {
+                self.in_flight - waiting.len()
+            } else {
+                usize::from(Instant::now() >= next_edit)
+            };
+            for _ in 0..room {
+                sent += 1;
+                // Every edit inserts one character, so a document at version n is n long.
+                let position = random.random_range(0..=version + waiting.len() as u64);
+                let name = &self.name;
+                let edit = format!(
+                    r#"{{"type":"operation","event":"document_edit","data":{{"operation":{{"type":"insert","position":{position},"content":"x"}},"version":{version}}},"client_id":"{name}","message_id":"{name}-{sent:08}"}}"#
+                );
+                self.socket.feed(Message::Text(edit.into())).await?;
+                waiting.push_back(Instant::now());
+                next_edit += self.pace;
+            }
+            if room > 0 {
+                self.socket.flush().await?;
+            }
+            let mut frame = if self.pace.is_zero() {
+                Some(self.socket.next().await.ok_or("closed")??)
+            } else {
+                tokio::select! {
+                    frame = self.socket.next() => Some(frame.ok_or("closed")??),
+                    () = tokio::time::sleep_until(next_edit) => None,
+                }
+            };
+            while let Some(message) = frame {
+                if let Message::Text(text) = message {
+                    if text.starts_with(r#"{"type":"operation","event":"operation_ack""#) {
+                        version += 1;
+                        let sent_at = waiting.pop_front().ok_or("an acknowledgement of nothing")?;
+                        if tally.measuring.load(Ordering::Relaxed) {
+                            tally.acks.fetch_add(1, Ordering::Relaxed);
+                            latencies.push(sent_at.elapsed());
+                        }
+                    } else if text.starts_with(r#"{"type":"operation","event":"operation_broadcast""#) {
+                        version += 1;
+                        tally.frames.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        return Err(format!("unexpected: {text}").into());
+                    }
+                }
+                frame = match self.socket.next().now_or_never() {
+                    Some(more) => Some(more.ok_or("closed")??),
+                    None => None,
+                };
+            }
+        }
+    }
+}
+
+struct Load {
+    documents: usize,
+    clients: usize,
+    in_flight: usize,
+    pace: Duration,
+}
+
+struct Measured {
+    per_second: f64,
+    latencies: Vec<Duration>,
+    edits_per_commit: f64,
+    streams_per_commit: f64,
+}
+
+async fn drive(load: &Load) -> Outcome<Measured> {
+    let server = Server::start(tempfile::tempdir()?)?;
+    let tally = Arc::new(Tally::default());
+    let mut typists = JoinSet::new();
+    for document in 0..load.documents {
+        for client in 0..load.clients {
+            let name = format!("c{document:02}-{client:02}");
+            let typist = Typist {
+                socket: server.connect(&format!("doc-{document}"), &name).await?,
+                name,
+                in_flight: load.in_flight,
+                pace: load.pace,
+                seed: (document * 1_000 + client) as u64,
+            };
+            typists.spawn(typist.run(Arc::clone(&tally)));
+        }
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let commits = "scriptorium_log_commit_events";
+    let appends = "scriptorium_log_commit_appends";
+    let before = (
+        server.metric(&format!("{commits}_sum")).await?,
+        server.metric(&format!("{commits}_count")).await?,
+        server.metric(&format!("{appends}_sum")).await?,
+    );
+    tally.measuring.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    tokio::time::sleep(MEASURED).await;
+    tally.measuring.store(false, Ordering::Relaxed);
+    let took = started.elapsed();
+    let acks = tally.acks.load(Ordering::Relaxed);
+    let after = (
+        server.metric(&format!("{commits}_sum")).await?,
+        server.metric(&format!("{commits}_count")).await?,
+        server.metric(&format!("{appends}_sum")).await?,
+    );
+    tally.stop.store(true, Ordering::Relaxed);
+    let mut latencies = Vec::new();
+    while let Some(typist) = typists.join_next().await {
+        latencies.extend(typist??);
+    }
+    latencies.sort_unstable();
+    drop(server);
+    let count = (after.1 - before.1).max(1.0);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    Ok(Measured {
+        per_second: acks as f64 / took.as_secs_f64(),
+        latencies,
+        edits_per_commit: (after.0 - before.0) / count,
+        streams_per_commit: (after.2 - before.2) / count,
+    })
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).map_or(0.0, |it| it.as_secs_f64() * 1e3)
+}
+
+// --- what is measured ---
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn throughput() -> Outcome<()> {
+    println!("acknowledged durable edits per second, server on one core, load on another");
+    println!("| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw |");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
+    for (documents, clients, in_flight) in cells() {
+        let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+        let (streams, events) = (
+            measured.streams_per_commit.round().max(1.0) as usize,
+            (measured.edits_per_commit / measured.streams_per_commit.max(1.0)).round().max(1.0) as usize,
+        );
+        let raw = raw_in_a_process(streams, events, 0)?;
+        println!(
+            "| {documents} document(s) × {clients} clients × {in_flight} in flight | {:.0} | {:.2} | {:.2} | {:.1} ({streams} × {events}) | {:.0} | {:.0} % |",
+            measured.per_second,
+            percentile(&measured.latencies, 50),
+            percentile(&measured.latencies, 99),
+            measured.edits_per_commit,
+            raw.per_second,
+            100.0 * measured.per_second / raw.per_second,
+        );
+    }
+    println!();
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn latency() -> Outcome<()> {
+    println!("latency of an acknowledgement at 500 edits/s, beside the raw log at 500 appends/s");
+    println!("| load | edits/s | p50 ms | p99 ms | raw p50 ms | raw p99 ms | p99 / raw p99 |");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
+    for (documents, clients) in [(1, 20), (50, 2)] {
+        let people = documents * clients;
+        let pace = Duration::from_secs_f64(f64::from(u32::try_from(people)?) / 500.0);
+        let measured = drive(&Load { documents, clients, in_flight: 1, pace }).await?;
+        let raw = raw_in_a_process(documents, 1, 500)?;
+        let (p50, p99) = (percentile(&measured.latencies, 50), percentile(&measured.latencies, 99));
+        println!(
+            "| {documents} × {clients} | {:.0} | {p50:.2} | {p99:.2} | {:.2} | {:.2} | {:.1} |",
+            measured.per_second,
+            raw.p50,
+            raw.p99,
+            p99 / raw.p99,
+        );
+    }
+    println!();
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn memory() -> Outcome<()> {
+    const CONNECTIONS: u64 = 2_000;
+    let server = Server::start(tempfile::tempdir()?)?;
+    let mut sockets = Vec::new();
+    // What the first connections cost once for all is not theirs.
+    for index in 0..50 {
+        sockets.push(ready(&server, index).await?);
+    }
+    let before = server.resident_bytes()?;
+    for index in 0..CONNECTIONS {
+        sockets.push(ready(&server, 50 + index).await?);
+    }
+    let after = server.resident_bytes()?;
+    #[expect(clippy::cast_precision_loss, reason = "kibibytes")]
+    let each = (after - before) as f64 / CONNECTIONS as f64 / 1024.0;
+    println!("resident memory per idle connection, {CONNECTIONS} connections on 20 documents: {each:.1} KiB\n");
+    Ok(())
+}
+
+async fn ready(server: &Server, index: u64) -> Outcome<WebSocketStream<TcpStream>> {
+    let mut socket = server.connect(&format!("idle-{}", index % 20), &format!("idle-{index}")).await?;
+    for _ in 0..2 {
+        socket.next().await.ok_or("closed")??;
+    }
+    Ok(socket)
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn opening() -> Outcome<()> {
+    const EDITS: u64 = 259_778;
+    let directory = tempfile::tempdir()?;
+    let document = write_history(directory.path(), EDITS).await?;
+    let server = Server::start(directory)?;
+    let started = Instant::now();
+    let mut socket = server.connect("long", "reader").await?;
+    let mut bytes = 0;
+    for _ in 0..2 {
+        bytes = socket.next().await.ok_or("closed")??.len();
+    }
+    println!(
+        "opening a document of {EDITS} edits cold, with a snapshot and 900 events after it: {:.1} ms to the last byte of the sync ({bytes} bytes)",
+        started.elapsed().as_secs_f64() * 1e3
+    );
+    drop(socket);
+    let directory = server.stop()?;
+    refold(directory.path(), &document).await
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+async fn refold(directory: &Path, expected: &Document) -> Outcome<()> {
+    let log = open(directory).await?;
+    let stream = StreamName::document(&DocumentId::parse("long")?);
+    let started = Instant::now();
+    let (mut folded, mut deltas) = (Document::new(), Vec::new());
+    loop {
+        let page = log.changes(&stream, folded.seq(), 5_000).await?;
+        if page.is_empty() {
+            break;
+        }
+        for change in page {
+            folded.edit(&change.applied)?;
+            deltas.push(change.applied);
+        }
+    }
+    let from_log = started.elapsed();
+    let started = Instant::now();
+    let mut in_memory = Document::new();
+    for delta in &deltas {
+        in_memory.edit(delta)?;
+    }
+    let from_memory = started.elapsed();
+    if folded.content() != expected.content() || in_memory.content() != expected.content() {
+        return Err("the refolded document differs".into());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = |took: Duration| deltas.len() as f64 / took.as_secs_f64();
+    println!("refolding it from zero: {:.0} edits/s in memory, {:.0} edits/s read from SQLite\n", rate(from_memory), rate(from_log));
+    Ok(())
+}
+
+// --- the raw log ---
+
+struct Raw {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+}
+
+fn raw_in_a_process(streams: usize, events: usize, pace: usize) -> Outcome<Raw> {
+    let output = Command::new("taskset")
+        .args(["-c", SERVER_CORE])
+        .arg(std::env::current_exe()?)
+        .args(["raw", &streams.to_string(), &events.to_string(), &pace.to_string()])
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [per_second, p50, p99] = numbers[..] else {
+        return Err(format!("the raw log failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    };
+    Ok(Raw { per_second, p50, p99 })
+}
+
+/// Appends `events` at a time to each of `streams`, as fast as it goes or `pace` appends a second in all.
+async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
+    let directory = tempfile::tempdir()?;
+    let log = open(directory.path()).await?;
+    let mut writers = JoinSet::new();
+    let end = Instant::now() + WARM_UP + MEASURED;
+    let measure_from = Instant::now() + WARM_UP;
+    for stream in 0..streams {
+        let log = log.clone();
+        writers.spawn(async move {
+            let name = StreamName::document(&DocumentId::parse(&format!("raw-{stream}"))?);
+            let mut latencies = Vec::new();
+            let mut seq = Seq(0);
+            let every = Duration::from_secs_f64(if pace == 0 { 0.0 } else { streams as f64 / pace as f64 });
+            let mut next = Instant::now() + every.mul_f64(stream as f64 / streams as f64);
+            while Instant::now() < end {
+                if pace > 0 {
+                    tokio::time::sleep_until(next).await;
+                    next += every;
+                }
+                let batch = (0..events).map(|_| {
+                    seq = seq.next();
+                    event(stream as u64, seq.0, 17, Timestamp(0)).map(|(event, _)| event)
+                });
+                let batch = batch.collect::<Outcome<Vec<_>>>()?;
+                let expected = Seq(seq.0 - events as u64);
+                let append = Append { stream: name.clone(), expected, recorded_at: Timestamp(1), events: batch };
+                let started = Instant::now();
+                log.append(append).await?;
+                if started > measure_from {
+                    latencies.push(started.elapsed());
+                }
+            }
+            Outcome::Ok(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    while let Some(writer) = writers.join_next().await {
+        latencies.extend(writer??);
+    }
+    latencies.sort_unstable();
+    log.close().await;
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let per_second = (latencies.len() * events) as f64 / MEASURED.as_secs_f64();
+    Ok(format!("{per_second} {} {}", percentile(&latencies, 50), percentile(&latencies, 99)))
+}
+
+async fn open(directory: &Path) -> Outcome<EventLog> {
+    let url = format!("sqlite://{}", directory.join("bench.db").display());
+    Ok(EventLog::open(Options { url, readers: 2, metrics: Metrics::new() }).await?)
+}
+
+fn event(client: u64, version: u64, position: usize, _: Timestamp) -> Outcome<(NewEvent, Delta<Utf16>)> {
+    let received = format!(r#"{{"operation":{{"type":"insert","position":{position},"content":"x"}},"version":{}}}"#, version - 1);
+    let applied = Delta::new().retain(position).insert("x", Attributes::NONE);
+    let cause = Cause {
+        user: UserId::parse(&format!("c{client:02}-00"))?,
+        client: ClientId::parse(&format!("c{client:02}-00"))?,
+        base: Version(version - 1),
+        origin: Version(version - 1),
+        after: None,
+        encoding: PositionEncoding::Utf16,
+        received: Arc::from(serde_json::value::RawValue::from_string(received)?),
+    };
+    let edited = Edited { applied: applied.clone(), in_code_points: None, transformed: false, cause: Arc::new(cause) };
+    let message_id = MessageId::parse(&format!("c{client:02}-00-{version:08}"))?;
+    Ok((NewEvent { message_id, version: Version(version), event: Event::Edited(edited) }, applied))
+}
+
+/// A document typed character by character, with a jump now and then; a snapshot 900 events before its end.
+async fn write_history(directory: &Path, edits: u64) -> Outcome<Document> {
+    let log = open(directory).await?;
+    let stream = StreamName::document(&DocumentId::parse("long")?);
+    let mut random = SmallRng::seed_from_u64(1);
+    let (mut document, mut position) = (Document::new(), 0_usize);
+    let mut version = 0;
+    while version < edits {
+        let expected = Seq(version);
+        let mut events = Vec::new();
+        while events.len() < 1_000 && version < edits {
+            version += 1;
+            if random.random_ratio(1, 50) {
+                position = random.random_range(0..=document.content().length::<Utf16>());
+            }
+            let (event, applied) = event(0, version, position, Timestamp(0))?;
+            document.edit(&applied)?;
+            position += 1;
+            events.push(event);
+            if version == edits - 900 {
+                let content = document.content().to_delta();
+                let snapshot = Snapshot { seq: Seq(version), version: Version(version), last_modified: None, content };
+                // Saved once its events are in the log.
+                log.append(Append { stream: stream.clone(), expected, recorded_at: Timestamp(1), events }).await?;
+                log.save_snapshot(&stream, &snapshot).await?;
+                events = Vec::new();
+                break;
+            }
+        }
+        if !events.is_empty() {
+            log.append(Append { stream: stream.clone(), expected, recorded_at: Timestamp(1), events }).await?;
+        }
+    }
+    log.close().await;
+    Ok(document)
+}
