@@ -6,7 +6,11 @@
 //! The server runs as its own process on one core, this load generator on another (`taskset`), and the raw
 //! event log is measured in the same run on the server's core, with the batches that formed.
 
+#![expect(clippy::cast_precision_loss, reason = "a measurement has fewer digits than that")]
+#![expect(clippy::print_stdout, reason = "the tables are the result")]
+
 use std::{
+    collections::VecDeque,
     error::Error,
     io::{BufRead, BufReader},
     path::Path,
@@ -42,7 +46,6 @@ const LOAD_CORE: &str = "1";
 const WARM_UP: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(5);
 
-#[expect(clippy::print_stdout, reason = "the results are what this program is for")]
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -145,7 +148,6 @@ struct Tally {
     measuring: AtomicBool,
     stop: AtomicBool,
     acks: AtomicU64,
-    frames: AtomicU64,
 }
 
 /// One person typing single characters at random places, with `in_flight` edits not yet acknowledged.
@@ -163,7 +165,7 @@ impl Typist {
     async fn run(mut self, tally: Arc<Tally>) -> Outcome<Vec<Duration>> {
         let mut random = SmallRng::seed_from_u64(self.seed);
         let (mut version, mut sent) = (0_u64, 0_u64);
-        let mut waiting = std::collections::VecDeque::new();
+        let mut waiting = VecDeque::new();
         let mut latencies = Vec::new();
         let mut next_edit = Instant::now() + self.pace.mul_f64(random.random());
         for _ in 0..2 {
@@ -206,20 +208,11 @@ impl Typist {
                 }
             };
             while let Some(message) = frame {
-                if let Message::Text(text) = message {
-                    if text.starts_with(r#"{"type":"operation","event":"operation_ack""#) {
-                        version += 1;
-                        let sent_at = waiting.pop_front().ok_or("an acknowledgement of nothing")?;
-                        if tally.measuring.load(Ordering::Relaxed) {
-                            tally.acks.fetch_add(1, Ordering::Relaxed);
-                            latencies.push(sent_at.elapsed());
-                        }
-                    } else if text.starts_with(r#"{"type":"operation","event":"operation_broadcast""#) {
-                        version += 1;
-                        tally.frames.fetch_add(1, Ordering::Relaxed);
-                    } else {
-                        return Err(format!("unexpected: {text}").into());
-                    }
+                if let Some(sent_at) = seen(&message, &mut version, &mut waiting)?
+                    && tally.measuring.load(Ordering::Relaxed)
+                {
+                    tally.acks.fetch_add(1, Ordering::Relaxed);
+                    latencies.push(sent_at.elapsed());
                 }
                 frame = match self.socket.next().now_or_never() {
                     Some(more) => Some(more.ok_or("closed")??),
@@ -228,6 +221,19 @@ impl Typist {
             }
         }
     }
+}
+
+/// Takes in a frame; for an acknowledgement, tells when its edit was sent.
+fn seen(message: &Message, version: &mut u64, waiting: &mut VecDeque<Instant>) -> Outcome<Option<Instant>> {
+    let Message::Text(text) = message else { return Ok(None) };
+    *version += 1;
+    if text.starts_with(r#"{"type":"operation","event":"operation_ack""#) {
+        return Ok(Some(waiting.pop_front().ok_or("an acknowledgement of nothing")?));
+    }
+    if text.starts_with(r#"{"type":"operation","event":"operation_broadcast""#) {
+        return Ok(None);
+    }
+    Err(format!("unexpected: {text}").into())
 }
 
 struct Load {
@@ -288,7 +294,6 @@ async fn drive(load: &Load) -> Outcome<Measured> {
     latencies.sort_unstable();
     drop(server);
     let count = (after.1 - before.1).max(1.0);
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
     Ok(Measured {
         per_second: acks as f64 / took.as_secs_f64(),
         latencies,
@@ -304,12 +309,11 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 
 // --- what is measured ---
 
-#[expect(clippy::print_stdout, reason = "the table is the result")]
 async fn throughput() -> Outcome<()> {
     println!("acknowledged durable edits per second, server on one core, load on another");
     println!("| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw |");
     println!("|---|---:|---:|---:|---:|---:|---:|");
-    for (documents, clients, in_flight) in cells() {
+    for (documents, clients, in_flight) in [(1, 20, 1), (1, 20, 16), (50, 2, 1), (50, 2, 16)] {
         let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
         let (streams, events) = (
@@ -331,7 +335,6 @@ async fn throughput() -> Outcome<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the table is the result")]
 async fn latency() -> Outcome<()> {
     println!("latency of an acknowledgement at 500 edits/s, beside the raw log at 500 appends/s");
     println!("| load | edits/s | p50 ms | p99 ms | raw p50 ms | raw p99 ms | p99 / raw p99 |");
@@ -354,7 +357,6 @@ async fn latency() -> Outcome<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the table is the result")]
 async fn memory() -> Outcome<()> {
     const CONNECTIONS: u64 = 2_000;
     let server = Server::start(tempfile::tempdir()?)?;
@@ -368,7 +370,6 @@ async fn memory() -> Outcome<()> {
         sockets.push(ready(&server, 50 + index).await?);
     }
     let after = server.resident_bytes()?;
-    #[expect(clippy::cast_precision_loss, reason = "kibibytes")]
     let each = (after - before) as f64 / CONNECTIONS as f64 / 1024.0;
     println!("resident memory per idle connection, {CONNECTIONS} connections on 20 documents: {each:.1} KiB\n");
     Ok(())
@@ -382,7 +383,6 @@ async fn ready(server: &Server, index: u64) -> Outcome<WebSocketStream<TcpStream
     Ok(socket)
 }
 
-#[expect(clippy::print_stdout, reason = "the table is the result")]
 async fn opening() -> Outcome<()> {
     const EDITS: u64 = 259_778;
     let directory = tempfile::tempdir()?;
@@ -403,7 +403,6 @@ async fn opening() -> Outcome<()> {
     refold(directory.path(), &document).await
 }
 
-#[expect(clippy::print_stdout, reason = "the table is the result")]
 async fn refold(directory: &Path, expected: &Document) -> Outcome<()> {
     let log = open(directory).await?;
     let stream = StreamName::document(&DocumentId::parse("long")?);
@@ -429,9 +428,12 @@ async fn refold(directory: &Path, expected: &Document) -> Outcome<()> {
     if folded.content() != expected.content() || in_memory.content() != expected.content() {
         return Err("the refolded document differs".into());
     }
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = |took: Duration| deltas.len() as f64 / took.as_secs_f64();
-    println!("refolding it from zero: {:.0} edits/s in memory, {:.0} edits/s read from SQLite\n", rate(from_memory), rate(from_log));
+    println!(
+        "refolding it from zero: {:.0} edits/s in memory, {:.0} edits/s read from SQLite\n",
+        rate(from_memory),
+        rate(from_log)
+    );
     Ok(())
 }
 
@@ -499,7 +501,6 @@ async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
     }
     latencies.sort_unstable();
     log.close().await;
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let per_second = (latencies.len() * events) as f64 / MEASURED.as_secs_f64();
     Ok(format!("{per_second} {} {}", percentile(&latencies, 50), percentile(&latencies, 99)))
 }
@@ -510,7 +511,8 @@ async fn open(directory: &Path) -> Outcome<EventLog> {
 }
 
 fn event(client: u64, version: u64, position: usize, _: Timestamp) -> Outcome<(NewEvent, Delta<Utf16>)> {
-    let received = format!(r#"{{"operation":{{"type":"insert","position":{position},"content":"x"}},"version":{}}}"#, version - 1);
+    let received =
+        format!(r#"{{"operation":{{"type":"insert","position":{position},"content":"x"}},"version":{}}}"#, version - 1);
     let applied = Delta::new().retain(position).insert("x", Attributes::NONE);
     let cause = Cause {
         user: UserId::parse(&format!("c{client:02}-00"))?,
