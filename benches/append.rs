@@ -6,6 +6,13 @@
 //! A cell `SxK` is S streams, each with one append of K events under way at any time, so that a commit
 //! holds up to S × K events. Pin it with `taskset -c 0` to compare it with a service that is pinned too.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "rates and quantiles are estimates"
+)]
+
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use scriptorium::{

@@ -72,9 +72,9 @@ impl Memory {
     }
 
     /// Looks at a stream; at nothing, if it is not there.
-    fn look<T: Default + Send>(&self, stream: &StreamName, look: impl FnOnce(&Stream) -> T) -> Answer<'static, T>
+    fn look<T>(&self, stream: &StreamName, look: impl FnOnce(&Stream) -> T) -> Answer<'static, T>
     where
-        T: 'static,
+        T: Default + Send + 'static,
     {
         ready(Ok(self.streams_now().get(stream).map(look).unwrap_or_default())).boxed()
     }

@@ -17,6 +17,7 @@ pub(super) fn stream(id: &str) -> StreamName {
     StreamName::document(&DocumentId::parse(id).unwrap())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and literals, as they are at hand")]
 pub(super) fn message(id: impl ToString) -> MessageId {
     MessageId::parse(&id.to_string()).unwrap()
 }
@@ -144,7 +145,7 @@ pub(super) async fn of_many_who_saw_the_same_head_one_wins(log: EventLog) {
     assert!(
         answers
             .iter()
-            .flat_map(|answer| answer.as_ref().err())
+            .filter_map(|answer| answer.as_ref().err())
             .all(|e| matches!(e, AppendError::Stale { head: Seq(1) }))
     );
     assert_eq!(everything(&log, &stream).await.len(), 1);

@@ -21,6 +21,7 @@ pub(super) enum End {
     Client { code: u16, metric: CloseReason },
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enums are tungstenite's, and may grow")]
 pub(super) fn broken(error: &Error, limit: usize) -> End {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { size, .. }) => End::Server(
@@ -49,7 +50,7 @@ const fn policy(code: u16, reason: &'static str) -> Goodbye {
     Goodbye { code, reason, metric: CloseReason::PolicyViolation, refusal: None }
 }
 
-pub(super) fn unauthorized(denied: &Denied) -> Goodbye {
+pub(super) fn unauthorized(denied: Denied) -> Goodbye {
     let code = if denied.code() == "TOKEN_EXPIRED" { ErrorCode::TokenExpired } else { ErrorCode::Unauthorized };
     Goodbye { code: 4003, reason: "unauthorized", metric: CloseReason::Unauthorized, refusal: None }
         .because(Refusal::new(code, denied.to_string()).with("reason", denied.reason.as_str()))

@@ -112,7 +112,7 @@ async fn converse(
     let now = shared.clock.now();
     let identity = match shared.authenticator.authenticate(request.token.as_deref(), request.guest.clone(), now) {
         Ok(identity) => identity,
-        Err(denied) => return End::Server(unauthorized(&denied)),
+        Err(denied) => return End::Server(unauthorized(denied)),
     };
     let permissions = identity.permissions.on(&request.document_id);
     if !permissions.allows(Permission::Read) {

@@ -106,6 +106,7 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<A
     if let Some(found) = applied.iter().copied().filter(|version| *version > known).max() {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is sqlx's, and may grow")]
     migrations.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
         other => OpenError::Migration { path: path.to_owned(), why: other.to_string() },

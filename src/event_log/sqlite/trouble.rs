@@ -31,10 +31,9 @@ pub(super) fn unavailable(error: &sqlx::Error) -> Unavailable {
         Some(13) => (Full, "disk is full"),
         Some(14) => (Failed, "database file cannot be opened"),
         Some(26) => (Corrupt, "file is not a database"),
-        Some(_) => (Failed, "database failed"),
         None if matches!(error, sqlx::Error::PoolTimedOut) => (Busy, "no connection for reading became free in time"),
         None if matches!(error, sqlx::Error::PoolClosed) => (Closed, "the event log is closed"),
-        None => (Failed, "database failed"),
+        Some(_) | None => (Failed, "database failed"),
     };
     Unavailable::new(kind, format!("{says} ({error})"))
 }

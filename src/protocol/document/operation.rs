@@ -103,7 +103,7 @@ impl WireOperation {
                 check_components(path, ops.len(), limits)?;
                 let mut delta = Delta::new();
                 for (index, component) in ops.into_iter().enumerate() {
-                    delta.push(component.read::<U>(&format!("{path}.ops[{index}]"), limits)?);
+                    delta.push(component.read(&format!("{path}.ops[{index}]"), limits)?);
                 }
                 Ok(delta)
             }
@@ -142,7 +142,7 @@ impl WireOperation {
 }
 
 impl WireComponent {
-    fn read<U: Unit>(self, path: &str, limits: &EditLimits) -> Result<Op, Refusal> {
+    fn read(self, path: &str, limits: &EditLimits) -> Result<Op, Refusal> {
         let attributes = attributes(path, self.attributes, limits)?;
         let length = |count: Count, name: &str| match usize::try_from(count.0) {
             Ok(length) if length > 0 => Ok(length),
@@ -247,7 +247,7 @@ pub(super) fn whole(value: Value) -> Value {
         },
         Value::Array(items) => items.into_iter().map(whole).collect(),
         Value::Object(map) => Value::Object(map.into_iter().map(|(name, value)| (name, whole(value))).collect()),
-        other => other,
+        Value::Null | Value::Bool(_) | Value::String(_) => value,
     }
 }
 
