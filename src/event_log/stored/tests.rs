@@ -190,7 +190,9 @@ fn op() -> impl Strategy<Value = Op> {
 fn delta<U: Unit>() -> impl Strategy<Value = Delta<U>> {
     prop::collection::vec(op(), 0..8).prop_map(|ops| {
         let mut delta = Delta::new();
-        ops.into_iter().for_each(|op| delta.push(op));
+        for op in ops {
+            delta.push(op);
+        }
         delta
     })
 }
