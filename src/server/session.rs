@@ -84,6 +84,9 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
         linger(sink, stream, metric).await;
     }
     let lasted = started.elapsed();
+    if metric == CloseReason::SlowConsumer {
+        shared.metrics.slow_consumer();
+    }
     shared.metrics.connection_closed(Dialect::Document, code, metric, lasted);
     let seconds = lasted.as_secs_f64();
     info!(%document, %client, code, reason = ?metric, seconds, "connection closed");

@@ -109,3 +109,6 @@ impl<U: Unit> Context<U> {
         self.reach
     }
 }
+
+#[cfg(test)]
+mod tests;
