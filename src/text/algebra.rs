@@ -108,10 +108,12 @@ impl<U: Unit> Delta<U> {
                     position -= length.min(position - offset);
                     continue;
                 }
-                Op::Insert { .. } if offset < position || priority == Priority::Second => position += length,
+                Op::Insert { .. } if offset < position || priority == Priority::Second => {
+                    position = position.saturating_add(length);
+                }
                 Op::Insert { .. } | Op::Retain { .. } => {}
             }
-            offset += length;
+            offset = offset.saturating_add(length);
         }
         position
     }
