@@ -64,6 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
         ping_every: shared.settings.heartbeat.interval,
         clock: shared.clock.clone(),
         metrics: shared.metrics.clone(),
+        is_interrupted: false,
     };
     let writer = shared.sessions.spawn(writer.run());
     let mut stream = stream;

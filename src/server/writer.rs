@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{SinkExt, stream::SplitSink};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -10,7 +11,13 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message, Utf8Bytes,
-        protocol::{CloseFrame, frame::coding::CloseCode},
+        protocol::{
+            CloseFrame,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
@@ -28,6 +35,8 @@ pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 pub(super) const GOODBYE_GRACE: Duration = Duration::from_secs(2);
 /// A document longer than this is encoded on a thread of its own, not among the connections.
 const LONG: usize = 256 * 1024;
+/// Bytes of a message that go into one frame.
+const PART: usize = 32 * 1024;
 /// With `batch=true`: frames in one array at most.
 const BATCH: usize = 256;
 
@@ -45,6 +54,8 @@ pub(super) struct Writer {
     pub(super) ping_every: Duration,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
+    /// A message may have been left half sent: only a close frame can follow.
+    pub(super) is_interrupted: bool,
 }
 
 impl Writer {
@@ -99,8 +110,8 @@ impl Writer {
             });
         }
         match self.framing {
-            Framing::Single => self.send_all(messages.into_iter().map(Message::Text)).await,
-            Framing::Batched => self.send_all(messages.chunks(BATCH).map(together)).await,
+            Framing::Single => self.send_all(messages.into_iter().flat_map(in_parts)).await,
+            Framing::Batched => self.send_all(messages.chunks(BATCH).map(together).flat_map(in_parts)).await,
         }
     }
 
@@ -114,22 +125,24 @@ impl Writer {
             }
             sink.flush().await
         };
-        tokio::select! {
+        let sent = tokio::select! {
             sent = send => sent,
             () = async { drop(self.outbox.closed().await); tokio::time::sleep(GOODBYE_GRACE).await } => {
                 Err(Error::ConnectionClosed)
             }
-        }
+        };
+        self.is_interrupted |= sent.is_err();
+        sent
     }
 
     async fn say(&mut self, goodbye: &Goodbye) {
         let mut last = Vec::new();
-        if let Some(refusal) = &goodbye.refusal {
+        if let Some(refusal) = goodbye.refusal.as_ref().filter(|_| !self.is_interrupted) {
             self.metrics.error_sent(refusal.code.as_str());
             self.metrics.messages_sent(Sent::Error, 1);
             last.push(error(refusal, &self.clock.now().to_rfc3339(), None));
         }
-        if goodbye.code != u16::from(CloseCode::Normal) {
+        if goodbye.code != u16::from(CloseCode::Normal) && !self.is_interrupted {
             self.metrics.messages_sent(Sent::Other, 1);
             last.push(disconnect(goodbye.reason, goodbye.code));
         }
@@ -146,12 +159,26 @@ impl Writer {
     }
 }
 
-fn together(frames: &[Utf8Bytes]) -> Message {
+/// A long message as several frames: the buffer that a connection writes through keeps the size of the
+/// largest frame that ever went through it.
+fn in_parts(message: Utf8Bytes) -> impl Iterator<Item = Message> {
+    let length = message.len();
+    let whole = (length <= PART).then(|| Message::Text(message.clone()));
+    let bytes = Bytes::from(message);
+    let parts = (0..if whole.is_some() { 0 } else { length }).step_by(PART).map(move |start| {
+        let end = (start + PART).min(length);
+        let kind = if start == 0 { Data::Text } else { Data::Continue };
+        Message::Frame(Frame::message(bytes.slice(start..end), OpCode::Data(kind), end == length))
+    });
+    whole.into_iter().chain(parts)
+}
+
+fn together(frames: &[Utf8Bytes]) -> Utf8Bytes {
     match frames {
-        [one] => Message::Text(one.clone()),
+        [one] => one.clone(),
         several => {
             let texts: Vec<&str> = several.iter().map(Utf8Bytes::as_str).collect();
-            Message::Text(format!("[{}]", texts.join(",")).into())
+            format!("[{}]", texts.join(",")).into()
         }
     }
 }
