@@ -21,7 +21,7 @@ use super::{
 
 impl OpenDocument {
     /// Answers a batch in order: acknowledgements and refusals to those who sent, broadcasts to the others.
-    pub(super) fn answer(&self, edits: &[WaitingEdit], outcomes: &[Outcome]) {
+    pub(super) fn answer(&self, edits: &[Box<WaitingEdit>], outcomes: &[Outcome]) {
         let metrics = &self.live.metrics;
         for (edit, outcome) in edits.iter().zip(outcomes) {
             match outcome {

@@ -34,7 +34,7 @@ pub enum Command {
     /// A connection opens the document.
     Join(Box<Subscriber>, Opening, oneshot::Sender<Joined>),
     /// An edit.
-    Edit(WaitingEdit),
+    Edit(Box<WaitingEdit>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
     /// A connection ends. Answered when everything that it sent before has been answered.
@@ -141,7 +141,7 @@ impl OpenDocument {
     }
 
     /// Takes the edits that wait, up to the first command of another kind.
-    fn gather(&mut self, edits: &mut Vec<WaitingEdit>) -> Option<Command> {
+    fn gather(&mut self, edits: &mut Vec<Box<WaitingEdit>>) -> Option<Command> {
         while edits.len() < self.live.settings.batch {
             match self.inbox.try_recv() {
                 Ok(Command::Edit(edit)) => edits.push(edit),
@@ -152,7 +152,7 @@ impl OpenDocument {
         None
     }
 
-    async fn commit(&mut self, edits: &[WaitingEdit]) {
+    async fn commit(&mut self, edits: &[Box<WaitingEdit>]) {
         let outcome = match self.try_commit(edits).await {
             Ok(outcomes) => outcomes,
             Err(why) => {
@@ -167,7 +167,7 @@ impl OpenDocument {
     }
 
     /// Decides and appends, again and again while others are faster.
-    async fn try_commit(&mut self, edits: &[WaitingEdit]) -> Result<Vec<Outcome>, &'static str> {
+    async fn try_commit(&mut self, edits: &[Box<WaitingEdit>]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
             if self.unsure {

@@ -79,11 +79,7 @@ fn open(
         .place()
         .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
     let protocol = request.offers_bearer.then_some("bearer");
-    let session = session::run(Arc::clone(shared), upgrade, request);
-    shared.sessions.spawn(async move {
-        session.await;
-        drop(place);
-    });
+    shared.sessions.spawn(session::run(Arc::clone(shared), upgrade, request, place));
     Ok(handshake::accept(&key, protocol))
 }
 

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::AsyncReadExt,
     sync::oneshot,
+    task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{
@@ -28,8 +29,8 @@ use uuid::Uuid;
 
 use crate::{
     auth::{Identity, Permission, PermissionSet},
-    domain::{MessageId, Timestamp},
-    live::{ClientKey, Command, Goodbye, Handle, Item, Joined, Outbox, Subscriber, WaitingEdit},
+    domain::{ClientId, DocumentId, MessageId, Timestamp},
+    live::{ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Joined, Outbox, Subscriber, WaitingEdit},
     protocol::{
         ErrorCode, Refusal,
         document::{ActiveUser, ClientEvent, ClientMessage, EditLimits, Reader, error, pong},
@@ -38,7 +39,7 @@ use crate::{
 };
 
 use super::{
-    Shared,
+    Place, Shared,
     ending::{End, broken, insufficient, no_read, not_found, token_expired, unauthorized, unavailable},
     handshake,
     request::OpenRequest,
@@ -46,112 +47,138 @@ use super::{
 };
 
 /// Serves a connection once its upgrade is through.
-pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest) {
-    let io = match upgrade.await {
-        Ok(io) => TokioIo::new(io),
-        Err(error) => return debug!(%error, "an upgrade came to nothing"),
-    };
-    let config = handshake::config(shared.settings.limits.message_bytes);
-    let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
-    let started = Instant::now();
-    shared.metrics.connection_opened(Dialect::Document);
-    let (sink, stream) = socket.split();
-    let outbox = Arc::new(Outbox::new(shared.settings.limits.outbox_bytes));
-    let writer = Writer {
-        sink,
-        outbox: Arc::clone(&outbox),
-        framing: if request.batch { Framing::Batched } else { Framing::Single },
-        ping_every: shared.settings.heartbeat.interval,
-        clock: shared.clock.clone(),
-        metrics: shared.metrics.clone(),
-        is_interrupted: false,
-    };
-    let writer = shared.sessions.spawn(writer.run());
-    let mut stream = stream;
-    let document = request.document_id.clone();
-    let client = request.client_id.clone();
-    let end = converse(&shared, &mut stream, &outbox, request).await;
-    let (code, metric) = match end {
-        End::Server(goodbye) => {
-            outbox.close(goodbye.clone());
-            (goodbye.code, goodbye.metric)
+///
+/// What only the beginning and the end need lives on the heap while it is needed: thousands of connections
+/// are idle, and each keeps the largest state that this function ever has.
+pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest, place: Place) {
+    let framing = if request.batch { Framing::Batched } else { Framing::Single };
+    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing)).await else { return };
+    let (document, client) = (request.document_id.clone(), request.client_id.clone());
+    let end = match Box::pin(connection.open(request)).await {
+        Ok(session) => {
+            let end = session.listen(&mut connection.stream).await;
+            Box::pin(session.leave()).await;
+            end
         }
-        End::Client { code, metric } => {
-            outbox.close(Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None });
-            (code, metric)
-        }
+        Err(goodbye) => End::Server(goodbye),
     };
-    if let Ok(sink) = writer.await {
-        linger(sink, stream, metric).await;
+    Box::pin(connection.finish(end, &document, &client)).await;
+    drop(place);
+}
+
+/// A socket with its writer.
+struct Connection {
+    shared: Arc<Shared>,
+    stream: SplitStream<Socket>,
+    outbox: Arc<Outbox>,
+    writer: JoinHandle<SplitSink<Socket, Message>>,
+    started: Instant,
+}
+
+impl Connection {
+    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing) -> Option<Self> {
+        let io = match upgrade.await {
+            Ok(io) => TokioIo::new(io),
+            Err(error) => {
+                debug!(%error, "an upgrade came to nothing");
+                return None;
+            }
+        };
+        let config = handshake::config(shared.settings.limits.message_bytes);
+        let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
+        shared.metrics.connection_opened(Dialect::Document);
+        let (sink, stream) = socket.split();
+        let outbox = Arc::new(Outbox::new(shared.settings.limits.outbox_bytes));
+        let writer = Writer {
+            sink,
+            outbox: Arc::clone(&outbox),
+            framing,
+            ping_every: shared.settings.heartbeat.interval,
+            clock: shared.clock.clone(),
+            metrics: shared.metrics.clone(),
+            is_interrupted: false,
+        };
+        let writer = shared.sessions.spawn(writer.run());
+        Some(Self { shared, stream, outbox, writer, started: Instant::now() })
     }
-    let lasted = started.elapsed();
-    if metric == CloseReason::SlowConsumer {
-        shared.metrics.slow_consumer();
+
+    /// Finds out who it is and opens the document.
+    async fn open(&self, request: OpenRequest) -> Result<Session, Goodbye> {
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        let identity = shared
+            .authenticator
+            .authenticate(request.token.as_deref(), request.guest.clone(), now)
+            .map_err(unauthorized)?;
+        let permissions = identity.permissions.on(&request.document_id);
+        if !permissions.allows(Permission::Read) {
+            return Err(no_read(permissions));
+        }
+        let subscriber = subscriber(shared, &self.outbox, &request, &identity, permissions);
+        let joined = tokio::select! {
+            joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since) => joined,
+            () = shared.stopping.cancelled() => return Err(Goodbye::RESTARTING),
+        };
+        let handle = match joined {
+            Ok((Joined::Subscribed, handle)) => handle,
+            Ok((Joined::NotFound, _)) => return Err(not_found()),
+            Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return Err(unavailable()),
+        };
+        info!(document = %request.document_id, client = %request.client_id, user = %identity.user_id, "connection opened");
+        let limits = &shared.settings.limits;
+        let limits = EditLimits {
+            components: limits.edit_components,
+            attributes: limits.attributes,
+            attribute_bytes: limits.attribute_bytes,
+        };
+        let (document_id, client_id) = (request.document_id, request.client_id);
+        Ok(Session {
+            reader: Reader { document_id, client_id, encoding: request.encoding, limits },
+            heard: Heard::new(),
+            shared: Arc::clone(shared),
+            outbox: Arc::clone(&self.outbox),
+            connection: subscriber.connection,
+            client: subscriber.client,
+            handle,
+            permissions,
+            expires_at: identity.expires_at,
+        })
     }
-    shared.metrics.connection_closed(Dialect::Document, code, metric, lasted);
-    let seconds = lasted.as_secs_f64();
-    info!(%document, %client, code, reason = ?metric, seconds, "connection closed");
+
+    /// Says goodbye and counts.
+    async fn finish(self, end: End, document: &DocumentId, client: &ClientId) {
+        let (code, reason) = match &end {
+            End::Server(goodbye) => (goodbye.code, goodbye.metric),
+            End::Client { code, metric } => (*code, *metric),
+        };
+        self.outbox.close(match end {
+            End::Server(goodbye) => goodbye,
+            End::Client { metric, .. } => Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None },
+        });
+        if let Ok(sink) = self.writer.await
+            && !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost)
+        {
+            linger(sink, self.stream).await;
+        }
+        let lasted = self.started.elapsed();
+        if reason == CloseReason::SlowConsumer {
+            self.shared.metrics.slow_consumer();
+        }
+        self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
+        let seconds = lasted.as_secs_f64();
+        info!(%document, %client, code, ?reason, seconds, "connection closed");
+    }
 }
 
 /// Reads away what the peer still sends after our goodbye: closing a socket with unread data resets it, and
 /// the peer would never see why.
-async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, metric: CloseReason) {
-    if matches!(metric, CloseReason::ClientClosed | CloseReason::ClientLost) {
-        return;
-    }
+async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
     let Ok(mut socket) = stream.reunite(sink) else { return };
     let drain = async {
         let mut rest = [0; 4096];
         while matches!(socket.get_mut().read(&mut rest).await, Ok(read) if read > 0) {}
     };
+    // A peer that goes on sending has had its chance.
     let _ = timeout(GOODBYE_GRACE, drain).await;
-}
-
-async fn converse(
-    shared: &Arc<Shared>,
-    stream: &mut SplitStream<Socket>,
-    outbox: &Arc<Outbox>,
-    request: OpenRequest,
-) -> End {
-    let now = shared.clock.now();
-    let identity = match shared.authenticator.authenticate(request.token.as_deref(), request.guest.clone(), now) {
-        Ok(identity) => identity,
-        Err(denied) => return End::Server(unauthorized(denied)),
-    };
-    let permissions = identity.permissions.on(&request.document_id);
-    if !permissions.allows(Permission::Read) {
-        return End::Server(no_read(permissions));
-    }
-    let subscriber = subscriber(shared, outbox, &request, &identity, permissions);
-    let joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since).await;
-    let handle = match joined {
-        Ok((Joined::Subscribed, handle)) => handle,
-        Ok((Joined::NotFound, _)) => return End::Server(not_found()),
-        Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return End::Server(unavailable()),
-    };
-    info!(document = %request.document_id, client = %request.client_id, user = %identity.user_id, "connection opened");
-    let limits = &shared.settings.limits;
-    let mut session = Session {
-        reader: Reader {
-            document_id: request.document_id,
-            client_id: request.client_id,
-            encoding: request.encoding,
-            limits: EditLimits {
-                components: limits.edit_components,
-                attributes: limits.attributes,
-                attribute_bytes: limits.attribute_bytes,
-            },
-        },
-        heard: Heard::new(),
-        shared,
-        outbox,
-        handle,
-        subscriber,
-        permissions,
-    };
-    let end = session.listen(stream, identity.expires_at).await;
-    session.leave().await;
-    end
 }
 
 fn subscriber(
@@ -206,33 +233,22 @@ impl Heard {
     }
 }
 
-struct Session<'a> {
-    shared: &'a Arc<Shared>,
-    outbox: &'a Arc<Outbox>,
+struct Session {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
     handle: Handle,
-    subscriber: Subscriber,
+    connection: ConnectionId,
+    client: ClientKey,
     permissions: PermissionSet,
+    expires_at: Option<Timestamp>,
     reader: Reader,
     heard: Heard,
 }
 
-impl Session<'_> {
+impl Session {
     /// Reads frames until somebody ends the conversation.
-    async fn listen(&mut self, stream: &mut SplitStream<Socket>, expires_at: Option<Timestamp>) -> End {
-        let shared = self.shared;
-        let this = &*self;
-        let stop = async {
-            tokio::select! {
-                () = shared.stopping.cancelled() => Goodbye::RESTARTING,
-                () = this.heard.silence(shared.settings.heartbeat.timeout) => {
-                    shared.metrics.heartbeat_timeout();
-                    Goodbye::SILENT
-                }
-                () = expiry(shared, expires_at) => token_expired(),
-                goodbye = this.outbox.closed() => goodbye,
-            }
-        };
-        let mut stop = std::pin::pin!(stop);
+    async fn listen(&self, stream: &mut SplitStream<Socket>) -> End {
+        let mut stop = std::pin::pin!(self.stopped());
         loop {
             let frame = tokio::select! {
                 biased;
@@ -240,107 +256,113 @@ impl Session<'_> {
                 frame = stream.next() => frame,
             };
             let now = Instant::now();
-            this.heard.note(now);
+            self.heard.note(now);
             match frame {
                 Some(Ok(Message::Text(text))) => {
-                    if this.receive(&text, now).await.is_err() {
-                        return End::Server(unavailable());
+                    for command in self.receive(&text, now) {
+                        // When the document's inbox is full this waits, and with it the connection is no
+                        // longer read: that is how a client that sends too fast is slowed down.
+                        if self.handle.send(command).await.is_err() {
+                            return End::Server(unavailable());
+                        }
                     }
                 }
                 Some(Ok(Message::Binary(_))) => {
-                    this.shared.metrics.message_received(Received::Invalid);
-                    this.refuse(&Refusal::invalid("message", "a text frame; this one is binary"));
+                    self.shared.metrics.message_received(Received::Invalid);
+                    self.refuse(&Refusal::invalid("message", "a text frame; this one is binary"));
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => (),
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(1005, |frame| frame.code.into());
                     return End::Client { code, metric: CloseReason::ClientClosed };
                 }
-                Some(Err(error)) => return broken(&error, shared.settings.limits.message_bytes),
+                Some(Err(error)) => return broken(&error, self.shared.settings.limits.message_bytes),
                 None => return End::Client { code: 1006, metric: CloseReason::ClientLost },
             }
         }
     }
 
-    /// Handles a text frame. An error means that the document is gone.
-    async fn receive(&self, text: &str, now: Instant) -> Result<(), Gone> {
+    /// Waits for a reason of the server's own to end the conversation.
+    async fn stopped(&self) -> Goodbye {
+        tokio::select! {
+            () = self.shared.stopping.cancelled() => Goodbye::RESTARTING,
+            () = self.heard.silence(self.shared.settings.heartbeat.timeout) => {
+                self.shared.metrics.heartbeat_timeout();
+                Goodbye::SILENT
+            }
+            () = expiry(&self.shared, self.expires_at) => token_expired(),
+            goodbye = self.outbox.closed() => goodbye,
+        }
+    }
+
+    /// Takes a text frame: answers what can be answered here, and gives what is for the document.
+    fn receive(&self, text: &str, now: Instant) -> Vec<Command> {
         let messages = match self.reader.read_frame(text) {
             Ok(messages) => messages,
             Err(refusal) => {
                 self.shared.metrics.message_received(Received::Invalid);
                 self.refuse(&refusal);
-                return Ok(());
+                return Vec::new();
             }
         };
-        for message in messages {
-            match message {
-                Ok(message) => self.handle(message, now).await?,
-                Err(refusal) => {
-                    let is_unknown = refusal.code == ErrorCode::UnknownEvent;
-                    let kind = if is_unknown { Received::Unknown } else { Received::Invalid };
-                    self.shared.metrics.message_received(kind);
-                    self.refuse(&refusal);
-                }
+        let command = |message: Result<ClientMessage, Refusal>| match message {
+            Ok(message) => self.command(message, now),
+            Err(refusal) => {
+                let is_unknown = refusal.code == ErrorCode::UnknownEvent;
+                let kind = if is_unknown { Received::Unknown } else { Received::Invalid };
+                self.shared.metrics.message_received(kind);
+                self.refuse(&refusal);
+                None
             }
-        }
-        Ok(())
+        };
+        messages.into_iter().filter_map(command).collect()
     }
 
-    async fn handle(&self, ClientMessage { message_id, event }: ClientMessage, now: Instant) -> Result<(), Gone> {
+    fn command(&self, ClientMessage { message_id, event }: ClientMessage, now: Instant) -> Option<Command> {
         let metrics = &self.shared.metrics;
-        let connection = self.subscriber.connection;
         match event {
             ClientEvent::Edit(message) => {
                 metrics.message_received(Received::DocumentEdit);
                 let message_id = message_id.unwrap_or_else(made_up);
                 if !self.permissions.allows(Permission::Write) {
                     self.refuse(&insufficient(Permission::Write, self.permissions).of(&message_id));
-                    return Ok(());
+                    return None;
                 }
-                let client = self.subscriber.client.clone();
-                self.command(Command::Edit(WaitingEdit { connection, client, message_id, message, received_at: now }))
-                    .await
+                let (connection, client) = (self.connection, self.client.clone());
+                let edit = WaitingEdit { connection, client, message_id, message, received_at: now };
+                Some(Command::Edit(Box::new(edit)))
             }
             ClientEvent::Sync { since } => {
                 metrics.message_received(Received::DocumentSync);
-                self.command(Command::Sync(connection, since, message_id)).await
+                Some(Command::Sync(self.connection, since, message_id))
             }
             ClientEvent::Ping { timestamp } => {
                 metrics.message_received(Received::Ping);
                 let server_time = self.shared.clock.now().millis();
-                let frame = pong(&timestamp, server_time, &self.subscriber.client.client, message_id.as_ref());
+                let frame = pong(&timestamp, server_time, &self.client.client, message_id.as_ref());
                 self.outbox.push(Item::Frame(frame.into()));
                 metrics.messages_sent(Sent::Pong, 1);
-                Ok(())
+                None
             }
         }
-    }
-
-    /// Hands a command to the document. When its inbox is full this waits, and with it the connection is no
-    /// longer read: that is how a client that sends too fast is slowed down.
-    async fn command(&self, command: Command) -> Result<(), Gone> {
-        self.handle.send(command).await.map_err(|_| Gone)
     }
 
     fn refuse(&self, refusal: &Refusal) {
         self.shared.metrics.error_sent(refusal.code.as_str());
         self.shared.metrics.messages_sent(Sent::Error, 1);
         let now = self.shared.clock.now().to_rfc3339();
-        self.outbox.push(Item::Frame(error(refusal, &now, Some(&self.subscriber.client.client)).into()));
+        self.outbox.push(Item::Frame(error(refusal, &now, Some(&self.client.client)).into()));
     }
 
     /// Leaves the document, once everything that was sent to it has been answered.
     async fn leave(&self) {
         let (reply, left) = oneshot::channel();
-        if self.command(Command::Leave(self.subscriber.connection, reply)).await.is_ok() {
+        if self.handle.send(Command::Leave(self.connection, reply)).await.is_ok() {
             // A document that is gone has answered all that it was going to.
             let _ = left.await;
         }
     }
 }
-
-/// The document's task has ended under us, which happens only after a failure.
-struct Gone;
 
 /// A name for a message that came without one.
 fn made_up() -> MessageId {
