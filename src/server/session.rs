@@ -54,7 +54,8 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
     let framing = if request.batch { Framing::Batched } else { Framing::Single };
     let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing)).await else { return };
     let (document, client) = (request.document_id.clone(), request.client_id.clone());
-    let end = match Box::pin(connection.open(request)).await {
+    let opened = Box::pin(connection.open(request)).await;
+    let end = match opened {
         Ok(session) => {
             let end = session.listen(&mut connection.stream).await;
             Box::pin(session.leave()).await;

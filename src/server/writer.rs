@@ -69,17 +69,18 @@ impl Writer {
             let taken = tokio::select! {
                 taken = outbox.take() => taken,
                 _ = ping.tick() => {
-                    if self.send_all([Message::Ping(Vec::new().into())]).await.is_err() {
+                    if Box::pin(self.send_all([Message::Ping(Bytes::new())])).await.is_err() {
                         break;
                     }
                     continue;
                 }
             };
             self.metrics.outbox_depth(taken.items.len(), taken.bytes);
-            let sent = self.send_items(taken.items).await;
+            // On the heap while it lasts: an idle connection has nothing to send, and should cost nothing for it.
+            let sent = Box::pin(self.send_items(taken.items)).await;
             if let Some(goodbye) = taken.goodbye {
                 // Also after a failure: what could not be sent in time may have left room for this.
-                self.say(&goodbye).await;
+                Box::pin(self.say(&goodbye)).await;
                 break;
             }
             if sent.is_err() && !outbox.is_closed() {
