@@ -1,6 +1,6 @@
 # The one entry point. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt lint doc deny bench fuzz clean
+.PHONY: help run dev test check fmt lint doc deny bench fuzz campaign clean
 
 CARGO ?= cargo
 # nextest, where it is installed, runs the same tests faster; it does not know documentation tests.
@@ -42,8 +42,16 @@ deny: ## Licences and sources of dependencies, with cargo-deny; ADVISORIES=yes a
 bench: ## Measure; what and how is in benches/README.md
 	$(CARGO) bench --locked
 
-fuzz: ## Random input and random campaigns at length, e.g. make fuzz SEED=7 ROUNDS=1000
-	CAMPAIGN_SEED=$(or $(SEED),1) CAMPAIGNS=$(or $(ROUNDS),500) PROPTEST_CASES=20000 $(CARGO) test --release --locked
+fuzz: ## Fuzz frames and the text algebra (nightly, cargo-fuzz), e.g. make fuzz SEED=7 SECONDS=600
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@for target in frame algebra; do \
+		mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
+		cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-seed=$(or $(SEED),1) -max_total_time=$(or $(SECONDS),60) || exit 1; \
+	done
+
+campaign: ## Random input and random campaigns at length, on stable, e.g. make campaign SEED=7 ROUNDS=1000
+	CAMPAIGN_SEED=$(or $(SEED),1) CAMPAIGNS=$(or $(ROUNDS),500) FRAMES=1000000 PROPTEST_CASES=20000 $(CARGO) test --release --locked
 
 clean: ## Remove what was built; data/ stays
 	$(CARGO) clean

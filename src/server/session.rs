@@ -316,7 +316,8 @@ impl Session {
                 None
             }
         };
-        messages.into_iter().filter_map(command).collect()
+        // One frame can hold more mistakes than the peer will ever read answers to.
+        messages.take_while(|_| !self.outbox.is_closed()).filter_map(command).collect()
     }
 
     fn command(&self, ClientMessage { message_id, event }: ClientMessage, now: Instant) -> Option<Command> {

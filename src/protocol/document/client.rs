@@ -105,14 +105,20 @@ const DEEPEST: usize = 64;
 
 impl Reader {
     /// Reads a text frame: one envelope, or an array of them. A refusal inside stands for the envelope at
-    /// its place; the others are not affected.
-    pub fn read_frame(&self, frame: &str) -> Result<Vec<Result<ClientMessage, Refusal>>, Refusal> {
+    /// its place; the others are not affected. Each is read when it is asked for: a frame of very many
+    /// mistakes would else become very many refusals in memory at once.
+    pub fn read_frame<'a>(
+        &'a self,
+        frame: &'a str,
+    ) -> Result<impl Iterator<Item = Result<ClientMessage, Refusal>> + 'a, Refusal> {
         check_depth(frame)?;
-        if !frame.trim_start().starts_with('[') {
-            return Ok(vec![self.read_envelope(frame)]);
-        }
-        let envelopes: Vec<&RawValue> = serde_json::from_str(frame).map_err(|error| invalid_json(&error))?;
-        Ok(envelopes.into_iter().map(|envelope| self.read_envelope(envelope.get())).collect())
+        let envelopes = if frame.trim_start().starts_with('[') {
+            let all: Vec<&RawValue> = serde_json::from_str(frame).map_err(|error| invalid_json(&error))?;
+            all.into_iter().map(RawValue::get).collect()
+        } else {
+            vec![frame]
+        };
+        Ok(envelopes.into_iter().map(|envelope| self.read_envelope(envelope)))
     }
 
     fn read_envelope(&self, json: &str) -> Result<ClientMessage, Refusal> {
@@ -222,11 +228,19 @@ fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<T, Refusal>
             (root, path) => format!("{root}.{path}"),
         };
         let said = error.to_string();
-        let said = said.split(" at line ").next().unwrap_or(&said);
-        let expected = said.split("expected ").nth(1).unwrap_or(said).to_owned();
-        Refusal::new(ErrorCode::InvalidMessage, format!("{}: {said}", if path.is_empty() { "message" } else { &path }))
-            .with("path", path)
-            .with("expected", expected)
+        let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
+        // It quotes what it found, and an answer as large as the mistake would be one more.
+        let (found, expected) = said.rsplit_once("expected ").unwrap_or((said, said));
+        let message = match said.len() {
+            0..=200 => said.to_owned(),
+            _ => format!("{}…, expected {}", short(found), short(expected)),
+        };
+        Refusal::new(
+            ErrorCode::InvalidMessage,
+            format!("{}: {message}", if path.is_empty() { "message" } else { &path }),
+        )
+        .with("path", path)
+        .with("expected", short(expected))
     })
 }
 
@@ -237,12 +251,16 @@ fn invalid_json(error: &serde_json::Error) -> Refusal {
 }
 
 fn unknown(kind: &str, event: &str) -> Refusal {
-    let short = |name: &str| name.chars().take(64).collect::<String>();
     let (kind, event) = (short(kind), short(event));
     Refusal::new(ErrorCode::UnknownEvent, format!("clients cannot send `{kind}`/`{event}`"))
         .with("type", kind)
         .with("event", event)
         .with("expected", "operation/document_edit, system/document_sync or system/ping")
+}
+
+/// As much of a text as an answer may repeat.
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 fn check_depth(frame: &str) -> Result<(), Refusal> {
