@@ -6,9 +6,10 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::{
-    domain::{Event, Seq},
+    domain::{Edited, Event, Seq},
     event_log::{EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
     projection::Document,
+    protocol::document::{SentOperation, read_sent},
     settings::Settings,
     text::Utf16,
 };
@@ -142,6 +143,9 @@ impl<'a> Audit<'a> {
         }
         self.last = Head { seq, version, recorded_at };
         let Event::Edited(edited) = &recorded.event;
+        if says_otherwise(edited) {
+            self.differs(format_args!("event {seq} does something else than its message asked for"))?;
+        }
         if let Some(document) = &mut self.folded {
             match document.edit(&edited.applied) {
                 Ok(()) => document.modified_at(recorded_at),
@@ -202,6 +206,20 @@ impl<'a> Audit<'a> {
         self.report.differences += 1;
         let stream = database::shown(self.stream);
         Ok(self.report.bar.suspend(|| output::line(format_args!("{stream}: {what}")))?)
+    }
+}
+
+/// Whether an event that was applied as it came says something else than its message. Of one that had to be
+/// transformed this does not tell: only a snapshot behind it does.
+fn says_otherwise(edited: &Edited) -> bool {
+    let cause = &edited.cause;
+    match read_sent(&cause.received, cause.encoding).filter(|_| !edited.transformed) {
+        Some(SentOperation::Utf16(sent)) => sent != edited.applied,
+        Some(SentOperation::CodePoints(sent)) => match &edited.in_code_points {
+            Some(applied) => sent != *applied,
+            None => sent != edited.applied.recount(),
+        },
+        None => false,
     }
 }
 

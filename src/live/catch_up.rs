@@ -18,7 +18,7 @@ use super::{
     subscriber::{Opening, Subscriber},
 };
 
-/// Edits sent at a time.
+/// Edits read at a time.
 const PAGE: usize = 500;
 
 impl Live {
@@ -59,15 +59,20 @@ impl Live {
             page.retain(|recorded| recorded.version <= until);
             let Some(last) = page.last() else { break };
             (seq, reached) = (last.seq, last.version);
-            let (mut acks, mut broadcasts) = (0, 0);
-            subscriber.outbox.push_all(page.into_iter().map(Committed::from_log).map(|edit| {
-                *(if edit.client == subscriber.client { &mut acks } else { &mut broadcasts }) += 1;
-                Item::Frame(subscriber.frame(id, &edit))
-            }));
-            self.metrics.messages_sent(Sent::Ack, acks);
-            self.metrics.messages_sent(Sent::Broadcast, broadcasts);
-            subscriber.outbox.emptied().await;
+            for recorded in page {
+                self.send_when_there_is_room(id, subscriber, &Committed::from_log(recorded)).await;
+            }
         }
         Ok(())
+    }
+
+    async fn send_when_there_is_room(&self, id: &DocumentId, subscriber: &Subscriber, edit: &Committed) {
+        let is_own = edit.client == subscriber.client;
+        let frame = subscriber.frame(id, edit);
+        if subscriber.outbox.waiting() + frame.len() > subscriber.outbox.helping() {
+            subscriber.outbox.emptied().await;
+        }
+        subscriber.outbox.push(Item::Frame(frame));
+        self.metrics.messages_sent(if is_own { Sent::Ack } else { Sent::Broadcast }, 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     domain::{Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, UserId, Version},
     event_log::{NewEvent, Recorded},
     protocol::document::{Broadcast, Form, Sending, ack, broadcast, position_sent},
-    text::{CodePoints, Delta, Footprint, Unit, Utf16},
+    text::{CodePoints, Delta, Footprint, Op, Unit, Utf16},
 };
 
 /// A client instance of a user: who an edit is one's own or somebody else's for.
@@ -92,14 +92,27 @@ impl Committed {
 
     /// The broadcast for everybody else, encoded once per form and unit.
     pub(super) fn broadcast(&self, document: &DocumentId, form: Form, encoding: PositionEncoding) -> Utf8Bytes {
-        let differs = encoding == PositionEncoding::Utf32 && self.edit.in_code_points.is_some();
+        let differs = encoding == PositionEncoding::Utf32
+            && (self.edit.in_code_points.is_some() || form == Form::Simple && self.inserts_pairs());
         let slot = usize::from(form == Form::Delta) + 2 * usize::from(differs);
         self.encoded[slot]
-            .get_or_init(|| match (&self.edit.in_code_points, differs) {
-                (Some(delta), true) => self.encode(document, delta, form),
-                _ => self.encode(document, &self.edit.applied, form),
+            .get_or_init(|| {
+                if differs {
+                    self.encode(document, &*self.in_code_points(), form)
+                } else {
+                    self.encode(document, &self.edit.applied, form)
+                }
             })
             .clone()
+    }
+
+    /// Whether it inserts characters outside of the Basic Multilingual Plane. The numbers of a delta do not
+    /// count what it inserts, but the positions of simple operations count what those before them inserted.
+    fn inserts_pairs(&self) -> bool {
+        self.edit.applied.ops().iter().any(|op| match op {
+            Op::Insert { content, .. } => content.length::<Utf16>() != content.length::<CodePoints>(),
+            Op::Retain { .. } | Op::Delete { .. } => false,
+        })
     }
 
     fn encode<U: Unit>(&self, document: &DocumentId, applied: &Delta<U>, form: Form) -> Utf8Bytes {

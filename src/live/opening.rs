@@ -1,5 +1,7 @@
 //! Connections that come: what they get first.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    committed::Committed,
     document::{ConnectionId, Joined, OpenDocument},
     outbox::{Goodbye, Item},
     subscriber::{Opening, Subscriber},
@@ -16,16 +19,23 @@ use super::{
 
 impl OpenDocument {
     pub(super) fn join(&mut self, subscriber: Subscriber, opening: Opening, reply: oneshot::Sender<Joined>) {
+        if self.has_younger(&subscriber) {
+            subscriber.outbox.close(Goodbye::SUPERSEDED);
+            let _ = reply.send(Joined::Subscribed);
+            return;
+        }
         let (settings, version) = (&self.live.settings, self.document.version());
         if version == Version(0) && !settings.auto_create {
             let _ = reply.send(Joined::NotFound);
             return;
         }
+        // Who has been told that it resumes reads on until it is there, however fast the others write.
+        let is_far = |since: Version| !opening.acknowledged && version.0 - since.0 > settings.max_resume_events;
         let missed = match opening.since {
-            Some(since) if since <= version && version.0 - since.0 > settings.max_resume_events => Err(Resume::TooOld),
+            Some(since) if since <= version && is_far(since) => Err(Resume::TooOld),
             Some(since) if since > version => Err(Resume::Ahead),
-            Some(since) => match self.recent.after(since) {
-                Some(missed) => Ok(missed.cloned().collect::<Vec<_>>()),
+            Some(since) => match self.missed(&subscriber, since) {
+                Some(missed) => Ok(missed),
                 None => {
                     let _ = reply.send(Joined::CatchUp(version));
                     return;
@@ -41,7 +51,7 @@ impl OpenDocument {
                 }
                 Some(missed)
             }
-            // It was resumed from the log, and the document has moved on too far in the meantime.
+            // It has read more from the log than there is now: it can only start afresh.
             (Err(_), true) => None,
             (Err(why), false) => {
                 if opening.since.is_some() {
@@ -67,6 +77,19 @@ impl OpenDocument {
         self.live.metrics.messages_sent(Sent::Other, 1);
     }
 
+    /// What was committed after `since`, where that is in memory and can be sent in one go.
+    fn missed(&self, subscriber: &Subscriber, since: Version) -> Option<Vec<Arc<Committed>>> {
+        let missed = self.recent.after(since)?;
+        let bytes: usize = missed.clone().map(|edit| subscriber.frame(&self.id, edit).len()).sum();
+        (bytes <= subscriber.outbox.helping()).then(|| missed.cloned().collect())
+    }
+
+    /// Whether a later connection of the same client is here already: two that come close together may
+    /// arrive in either order, and the later one has taken over.
+    fn has_younger(&self, newcomer: &Subscriber) -> bool {
+        self.subscribers.iter().any(|it| it.client == newcomer.client && it.connection > newcomer.connection)
+    }
+
     /// The same client again: a half-open connection must not lock its owner out.
     fn supersede(&mut self, newcomer: &Subscriber) {
         self.subscribers.retain(|older| {
@@ -80,8 +103,10 @@ impl OpenDocument {
 
     pub(super) fn sync(&self, connection: ConnectionId, since: Option<Version>, message: Option<MessageId>) {
         let Some(subscriber) = self.subscriber(connection) else { return };
-        match since.filter(|since| *since <= self.document.version()).and_then(|since| self.recent.after(since)) {
-            Some(missed) => self.send_missed(subscriber, &missed.cloned().collect::<Vec<_>>()),
+        let (version, most) = (self.document.version(), self.live.settings.max_resume_events);
+        let near = since.filter(|since| *since <= version && version.0 - since.0 <= most);
+        match near.and_then(|since| self.missed(subscriber, since)) {
+            Some(missed) => self.send_missed(subscriber, &missed),
             None => self.send_sync(subscriber, message),
         }
     }

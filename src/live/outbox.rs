@@ -99,6 +99,16 @@ impl Outbox {
         Self { state: Mutex::default(), filled: Notify::new(), emptied: Notify::new(), closed: Notify::new(), limit }
     }
 
+    /// How many bytes of one answer may be added at once: the rest is room for what happens meanwhile.
+    pub(super) const fn helping(&self) -> usize {
+        self.limit / 2
+    }
+
+    /// How many bytes wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Adds to the end. Does nothing once the goodbye has been said.
     pub fn push(&self, item: Item) {
         self.push_all([item]);

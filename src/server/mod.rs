@@ -56,12 +56,16 @@ pub struct Shared {
     last_connection: AtomicU64,
 }
 
-/// A place among `limits.connections`, given back when dropped.
-struct Place(Arc<Shared>);
+/// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
+struct Place {
+    shared: Arc<Shared>,
+    /// Given before the upgrade is answered: of two connections the one that was opened later has the higher.
+    connection: ConnectionId,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.shared.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -93,7 +97,7 @@ impl Shared {
     }
 
     fn place(self: &Arc<Self>) -> Option<Place> {
-        let place = Place(Arc::clone(self));
+        let place = Place { shared: Arc::clone(self), connection: self.next_connection() };
         (self.open.fetch_add(1, Ordering::AcqRel) < self.settings.limits.connections).then_some(place)
     }
 

@@ -15,7 +15,7 @@ use futures_util::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::oneshot,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
@@ -52,7 +52,9 @@ use super::{
 /// are idle, and each keeps the largest state that this function ever has.
 pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest, place: Place) {
     let framing = if request.batch { Framing::Batched } else { Framing::Single };
-    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing)).await else { return };
+    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing, place.connection)).await else {
+        return;
+    };
     let (document, client) = (request.document_id.clone(), request.client_id.clone());
     let opened = Box::pin(connection.open(request)).await;
     let end = match opened {
@@ -69,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
 
 /// A socket with its writer.
 struct Connection {
+    id: ConnectionId,
     shared: Arc<Shared>,
     stream: SplitStream<Socket>,
     outbox: Arc<Outbox>,
@@ -77,7 +80,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing) -> Option<Self> {
+    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing, id: ConnectionId) -> Option<Self> {
         let io = match upgrade.await {
             Ok(io) => TokioIo::new(io),
             Err(error) => {
@@ -100,7 +103,7 @@ impl Connection {
             is_interrupted: false,
         };
         let writer = shared.sessions.spawn(writer.run());
-        Some(Self { shared, stream, outbox, writer, started: Instant::now() })
+        Some(Self { id, shared, stream, outbox, writer, started: Instant::now() })
     }
 
     /// Finds out who it is and opens the document.
@@ -114,7 +117,7 @@ impl Connection {
         if !permissions.allows(Permission::Read) {
             return Err(no_read(permissions));
         }
-        let subscriber = subscriber(shared, &self.outbox, &request, &identity, permissions);
+        let subscriber = subscriber(self.id, &self.outbox, &request, &identity, permissions);
         let joined = tokio::select! {
             joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since) => joined,
             () = shared.stopping.cancelled() => return Err(Goodbye::RESTARTING),
@@ -170,11 +173,13 @@ impl Connection {
     }
 }
 
-/// Reads away what the peer still sends after our goodbye: closing a socket with unread data resets it, and
-/// the peer would never see why.
+/// Hangs up, and reads away what the peer still sends after our goodbye: closing a socket with unread data
+/// resets it, and the peer would never see why. The end of our side comes first: a peer that keeps to the
+/// protocol waits for it (RFC 6455, 7.1.1).
 async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
     let Ok(mut socket) = stream.reunite(sink) else { return };
     let drain = async {
+        let _ = socket.get_mut().shutdown().await;
         let mut rest = [0; 4096];
         while matches!(socket.get_mut().read(&mut rest).await, Ok(read) if read > 0) {}
     };
@@ -183,14 +188,14 @@ async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
 }
 
 fn subscriber(
-    shared: &Shared,
+    connection: ConnectionId,
     outbox: &Arc<Outbox>,
     request: &OpenRequest,
     identity: &Identity,
     permissions: PermissionSet,
 ) -> Subscriber {
     Subscriber {
-        connection: shared.next_connection(),
+        connection,
         client: ClientKey { user: identity.user_id.clone(), client: request.client_id.clone() },
         user: ActiveUser {
             user_id: identity.user_id.clone(),
