@@ -1,0 +1,208 @@
+//! Seeded campaigns against the real service: edits of every kind, slow networks, lost connections,
+//! take-overs, repeats, and a service that stops, dies and comes back. At rest all agree: every client, a
+//! fresh sync in every manner, a replay from zero, and the model that says what the contract says.
+
+use serde_json::json;
+
+use crate::support::{
+    client::Client,
+    core::{Core, Manner},
+    edits::Chance,
+    log::Database,
+    model::referee,
+    number_from_env,
+    server::Server,
+    socket::{Incoming, Socket},
+    wire,
+};
+
+#[tokio::test]
+async fn at_rest_everybody_agrees() {
+    let first = number_from_env("CAMPAIGN_SEED", 1);
+    for seed in first..first + number_from_env("CAMPAIGNS", 40) {
+        println!("CAMPAIGN_SEED={seed}");
+        campaign(&mut Chance::of(seed)).await;
+    }
+}
+
+/// A campaign: the service, its clients, and connections that were taken over.
+struct Campaign<'a> {
+    server: Server,
+    clients: Vec<Client>,
+    chance: &'a mut Chance,
+}
+
+async fn campaign(chance: &mut Chance) {
+    // Small bounds, so that short histories meet them.
+    let resume = *chance.one_of(&["10000", "25"]);
+    let recent = *chance.one_of(&["2000", "8"]);
+    let snapshots = *chance.one_of(&["1000", "7"]);
+    let settings = [
+        ("DOCUMENTS__MAX_RESUME_EVENTS", resume),
+        ("DOCUMENTS__RECENT_EDITS", recent),
+        ("SNAPSHOTS__EVERY_EVENTS", snapshots),
+    ];
+    let server = Server::start_with(&settings).await;
+    let mut clients = Vec::new();
+    for n in 0..chance.below(5) + 2 {
+        let manner = *chance.one_of(&Manner::ALL);
+        let mut client = Client::new("campaign", &format!("client-{n}"), manner);
+        client.connect(&server).await;
+        clients.push(client);
+    }
+    let mut campaign = Campaign { server, clients, chance };
+    for _ in 0..campaign.chance.below(250) + 50 {
+        campaign.step().await;
+    }
+    campaign.rest().await;
+    campaign.agree().await;
+}
+
+impl Campaign<'_> {
+    async fn step(&mut self) {
+        let at = self.chance.below(self.clients.len());
+        match self.chance.below(100) {
+            0..=44 => self.edit(at).await,
+            45..=79 => {
+                let most = self.chance.below(8);
+                self.clients[at].deliver_what_came(most).await;
+            }
+            80..=84 => {
+                // Whoever is not at rest is waiting for something that comes.
+                if !self.clients[at].core.is_settled() {
+                    self.clients[at].deliver().await;
+                }
+            }
+            85..=88 => self.repeat(at).await,
+            89 | 90 => self.refused(at).await,
+            91 | 92 => {
+                if self.clients[at].core.is_live() && self.clients[at].socket.is_some() {
+                    let request = self.clients[at].core.ask_for_sync();
+                    self.clients[at].send(&request).await;
+                }
+            }
+            93..=95 => {
+                self.clients[at].disconnect();
+                self.clients[at].connect(&self.server).await;
+            }
+            96 | 97 => self.take_over(at).await,
+            98 => {
+                self.clients[at].disconnect();
+            }
+            _ => self.restart().await,
+        }
+    }
+
+    async fn edit(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if client.socket.is_none() {
+            client.connect(&self.server).await;
+        }
+        if client.core.is_live() {
+            client.edit_at_random(self.chance).await;
+        } else {
+            client.deliver().await;
+        }
+    }
+
+    /// The same message once more: answered, not done again.
+    async fn repeat(&mut self, at: usize) {
+        if let Some(envelope) = self.clients[at].core.repeat_at_random(self.chance) {
+            self.clients[at].send(&envelope).await;
+        }
+    }
+
+    /// An impossible edit, and one that builds on it.
+    async fn refused(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if client.core.is_live() {
+            let operation = json!({"type": "delete", "position": 1_000_000, "length": 1});
+            let impossible = client.core.refused_edit(operation, None, "INVALID_OPERATION");
+            let operation = json!({"type": "insert", "position": 0, "content": "never"});
+            let after = impossible["message_id"].as_str().map(str::to_owned);
+            let follower = client.core.refused_edit(operation, after.as_deref(), "PREDECESSOR_REFUSED");
+            client.send(&impossible).await;
+            client.send(&follower).await;
+        }
+    }
+
+    /// The same client on a new connection; the older one is told.
+    async fn take_over(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        let old = client.disconnect();
+        client.connect(&self.server).await;
+        if let Some(old) = old {
+            expect_superseded(old).await;
+        }
+    }
+
+    async fn restart(&mut self) {
+        if self.chance.one_in(2) {
+            self.server.kill().await;
+        } else {
+            assert!(self.server.terminate().await.success(), "a stop that was asked for exits 0");
+        }
+        self.server.restart().await;
+        for client in &mut self.clients {
+            if self.chance.one_in(2) {
+                // What was on the network still arrives.
+                while client.deliver().await.is_some() {}
+            }
+            client.disconnect();
+            client.connect(&self.server).await;
+        }
+    }
+
+    /// Everybody comes back and hears everything.
+    async fn rest(&mut self) {
+        for client in &mut self.clients {
+            if client.socket.is_none() {
+                client.connect(&self.server).await;
+            }
+            client.deliver_until("the last ack", Core::is_settled).await;
+        }
+        let newest = Client::open(&self.server, "campaign", "newcomer", Manner::PLAIN).await.core.version;
+        for client in &mut self.clients {
+            client.deliver_until("the newest version", |core| core.version >= newest && core.is_settled()).await;
+        }
+    }
+
+    async fn agree(mut self) {
+        let version = self.clients[0].core.version;
+        let document = self.clients[0].core.local().clone();
+        for client in &self.clients {
+            client.core.assert_shows(&document, version);
+        }
+        for manner in Manner::ALL {
+            let newcomer = Client::open(&self.server, "campaign", "newcomer", manner).await;
+            newcomer.core.assert_shows(&document, version);
+        }
+        let text = wire::plain_text(&document);
+        if version > 0 {
+            let replayed = self.server.replay("campaign", None).await;
+            assert!(
+                replayed == text || replayed.strip_suffix('\n') == Some(&text),
+                "a replay gives {replayed:?}, everybody has {text:?}"
+            );
+        }
+        self.server.verify().await;
+        let log = Database::open(&self.server.database()).await.applied("campaign").await;
+        let model = referee(&log, &self.clients.iter().map(|client| &client.core).collect::<Vec<_>>());
+        assert_eq!((model.version(), model.document()), (version, document), "the service did what the contract says");
+        assert!(self.server.terminate().await.success());
+    }
+}
+
+async fn expect_superseded(mut old: Socket) {
+    loop {
+        match old.next().await {
+            Incoming::Close(code, reason) => {
+                assert_eq!((code, reason.as_str()), (1008, "superseded"));
+                return;
+            }
+            // The connection may have been lost before it could be told.
+            Incoming::End => return,
+            Incoming::Envelope(_) | Incoming::Pong(_) => {}
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What contract §1 to §3 promise to whoever speaks the document dialect.
+
+mod admission;
+mod editing;
+mod goodbye;
+mod opening;
+mod repeating;
+mod resuming;

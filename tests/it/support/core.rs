@@ -1,0 +1,451 @@
+//! A client of the document dialect without its socket: envelopes in, envelopes out.
+//!
+//! It does what docs/protocol.md tells a client to do, and asserts on the way what the contract promises
+//! to one: versions arrive dense and in order, acks in the order of sending, a sync equals what the
+//! client already knows.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use scriptorium::text::{CodePoints, Delta, Utf16};
+use serde_json::{Value, json};
+
+use super::{
+    edits::{self, Chance},
+    socket::Opening,
+    wire,
+};
+
+/// What positions count on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Utf16,
+    Utf32,
+}
+
+/// In which form the server sends operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Simple,
+    Delta,
+}
+
+/// How a client speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) encoding: Encoding,
+    pub(crate) form: Form,
+    pub(crate) batch: bool,
+}
+
+impl Manner {
+    /// What a client gets that asks for nothing.
+    pub(crate) const PLAIN: Self = Self { encoding: Encoding::Utf16, form: Form::Simple, batch: false };
+    /// Every way to speak.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::PLAIN,
+        Self { encoding: Encoding::Utf32, form: Form::Simple, batch: true },
+        Self { encoding: Encoding::Utf16, form: Form::Delta, batch: true },
+        Self { encoding: Encoding::Utf32, form: Form::Delta, batch: false },
+    ];
+}
+
+/// An edit that was sent and is not acknowledged yet.
+#[derive(Debug, Clone)]
+struct Pending {
+    message_id: String,
+    /// What it does now, after everything received.
+    change: Delta,
+    /// As it was sent; it is sent again in these words.
+    envelope: Value,
+}
+
+/// An edit as it was made: on which version, and what it did there (own edits in flight included).
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) base: u64,
+    pub(crate) change: Delta,
+}
+
+/// Where the client is in its conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No connection, or no word on it yet.
+    Unopened,
+    /// The next document is to be taken as it comes.
+    AwaitsSync,
+    /// In step with the server.
+    Live,
+    /// The server could not resume: what was in flight is answered first, then a sync is asked for.
+    Recovering,
+}
+
+/// What an envelope meant.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Received {
+    Opened { resumed: bool },
+    Synced,
+    Acknowledged { message_id: String, duplicate: bool },
+    Broadcast { message_id: String },
+    Refused { code: String, message_id: Option<String> },
+    Disconnect { code: u64 },
+    Other,
+}
+
+/// The state of one client instance on one document.
+pub(crate) struct Core {
+    pub(crate) document: String,
+    pub(crate) client_id: String,
+    pub(crate) manner: Manner,
+    /// The last version received.
+    pub(crate) version: u64,
+    /// The document at that version.
+    base: Delta,
+    /// The same with the own edits in flight.
+    local: Delta,
+    pending: VecDeque<Pending>,
+    phase: Phase,
+    /// Whether `base` can be resumed from.
+    knows_base: bool,
+    /// Syncs asked for and not answered.
+    asked: usize,
+    previous: Option<String>,
+    counter: u64,
+    outbox: Vec<Value>,
+    /// Every edit ever made, by its message id.
+    pub(crate) made: BTreeMap<String, Made>,
+    /// Every acknowledged edit, with its version.
+    pub(crate) acknowledged: BTreeMap<String, u64>,
+    /// Edits that must be refused, with the code expected.
+    refusals: BTreeMap<String, &'static str>,
+}
+
+impl Core {
+    /// A client that has not opened its document yet.
+    pub(crate) fn new(document: &str, client_id: &str, manner: Manner) -> Self {
+        Self {
+            document: document.to_owned(),
+            client_id: client_id.to_owned(),
+            manner,
+            version: 0,
+            base: Delta::new(),
+            local: Delta::new(),
+            pending: VecDeque::new(),
+            phase: Phase::Unopened,
+            knows_base: false,
+            asked: 0,
+            previous: None,
+            counter: 0,
+            outbox: Vec::new(),
+            made: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+        }
+    }
+
+    /// How it asks to (re)open its document.
+    pub(crate) fn opening(&self) -> Opening {
+        let mut opening = Opening::guest(&self.document, &self.client_id);
+        if self.manner.encoding == Encoding::Utf32 {
+            opening = opening.with("position_encoding", "utf-32");
+        }
+        if self.manner.form == Form::Delta {
+            opening = opening.with("operations", "delta");
+        }
+        if self.manner.batch {
+            opening = opening.with("batch", true);
+        }
+        if self.knows_base { opening.with("since", self.version) } else { opening }
+    }
+
+    /// A connection was made; what is to be sent (again) on it.
+    pub(crate) fn connected(&mut self) -> Vec<Value> {
+        self.phase = Phase::Unopened;
+        self.asked = 0;
+        self.outbox.clear();
+        // Whether a refusal got through is unknown; the refused edits are simply forgotten.
+        self.refusals.clear();
+        self.pending.iter().map(|pending| pending.envelope.clone()).collect()
+    }
+
+    /// What the client wants to say now.
+    pub(crate) fn outgoing(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Whether it may edit: it is in step.
+    pub(crate) fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Whether nothing is in flight.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.phase == Phase::Live && self.pending.is_empty() && self.asked == 0 && self.refusals.is_empty()
+    }
+
+    /// What a client that is not at rest waits for, for a person.
+    pub(crate) fn waits_for(&self) -> String {
+        let pending: Vec<_> = self.pending.iter().map(|pending| pending.message_id.as_str()).collect();
+        let Self { client_id, phase, version, asked, refusals, .. } = self;
+        format!(
+            "{client_id}, {phase:?} at version {version}, with {pending:?} in flight, {asked} syncs asked for and {refusals:?} to be refused"
+        )
+    }
+
+    /// The number of edits in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The newest edit in flight.
+    pub(crate) fn last_in_flight(&self) -> Option<&str> {
+        self.pending.back().map(|pending| pending.message_id.as_str())
+    }
+
+    /// The document as its user sees it.
+    pub(crate) fn local(&self) -> &Delta {
+        &self.local
+    }
+
+    /// Makes a random edit of any kind.
+    pub(crate) fn edit_at_random(&mut self, chance: &mut Chance) -> Value {
+        let (operation, change) = edits::random(chance, &self.local, self.manner.encoding);
+        let after = chance.one_in(2);
+        let mut envelope = self.edit(operation, change, after);
+        if chance.one_in(4) {
+            envelope["data"]["document_id"] = json!(self.document);
+        }
+        if chance.one_in(4) {
+            let version = envelope["data"].as_object_mut().unwrap().remove("version").unwrap();
+            envelope["data"]["base_version"] = version;
+        }
+        if chance.one_in(4) {
+            envelope["client_id"] = json!(self.client_id);
+        }
+        self.pending.back_mut().expect("just made").envelope = envelope.clone();
+        envelope
+    }
+
+    /// Makes this edit, and answers the envelope to send. `change` is what `operation` means, in UTF-16.
+    pub(crate) fn edit(&mut self, operation: Value, change: Delta, after: bool) -> Value {
+        assert!(self.is_live(), "a client out of step does not edit");
+        let message_id = self.message_id();
+        let mut envelope = self.envelope(&message_id, operation);
+        if let (true, Some(previous)) = (after, &self.previous) {
+            envelope["data"]["after"] = json!(previous);
+        }
+        self.local = self.local.compose(&change);
+        self.made.insert(message_id.clone(), Made { base: self.version, change: change.clone() });
+        self.previous = Some(message_id.clone());
+        self.pending.push_back(Pending { message_id, change, envelope: envelope.clone() });
+        envelope
+    }
+
+    /// An edit that the server must refuse with this code; the client never shows it.
+    pub(crate) fn refused_edit(&mut self, operation: Value, after: Option<&str>, code: &'static str) -> Value {
+        let message_id = self.message_id();
+        let mut envelope = self.envelope(&message_id, operation);
+        if let Some(after) = after {
+            envelope["data"]["after"] = json!(after);
+        }
+        self.refusals.insert(message_id, code);
+        envelope
+    }
+
+    /// Asks for a full sync in the middle of everything.
+    pub(crate) fn ask_for_sync(&mut self) -> Value {
+        self.asked += 1;
+        json!({"type": "system", "event": "document_sync", "data": {}})
+    }
+
+    /// One of the edits in flight or acknowledged, to be sent once more.
+    pub(crate) fn repeat_at_random(&self, chance: &mut Chance) -> Option<Value> {
+        (!self.pending.is_empty()).then(|| self.pending[chance.below(self.pending.len())].envelope.clone())
+    }
+
+    fn message_id(&mut self) -> String {
+        self.counter += 1;
+        format!("{}:{}:{}", self.document, self.client_id, self.counter)
+    }
+
+    fn envelope(&self, message_id: &str, operation: Value) -> Value {
+        json!({
+            "type": "operation",
+            "event": "document_edit",
+            "data": {"operation": operation, "version": self.version},
+            "message_id": message_id,
+        })
+    }
+
+    /// Takes what the server sent.
+    pub(crate) fn receive(&mut self, envelope: &Value) -> Received {
+        let data = &envelope["data"];
+        match (text(&envelope["type"]), text(&envelope["event"])) {
+            ("system", "connection_ack") => self.opened(data),
+            ("system", "document_sync") => self.synced(data),
+            ("system", "error") => self.error(data),
+            ("system", "disconnect") => Received::Disconnect { code: number(&data["code"]) },
+            ("operation", "operation_ack") => self.acknowledge(envelope),
+            ("operation", "operation_broadcast") => self.take_in(envelope),
+            ("system", "pong") | ("presence", _) => Received::Other,
+            other => panic!("the server sent {other:?}"),
+        }
+    }
+
+    fn opened(&mut self, data: &Value) -> Received {
+        assert_eq!(self.phase, Phase::Unopened, "{data}");
+        assert_eq!(text(&data["client_id"]), self.client_id, "{data}");
+        let encoding = if self.manner.encoding == Encoding::Utf16 { "utf-16" } else { "utf-32" };
+        assert_eq!(text(&data["position_encoding"]), encoding, "{data}");
+        let resumed = data["resumed"].as_bool().expect("resumed is a boolean");
+        assert!(self.knows_base || !resumed, "nothing to resume from: {data}");
+        self.phase = if resumed { Phase::Live } else { Phase::AwaitsSync };
+        Received::Opened { resumed }
+    }
+
+    fn synced(&mut self, data: &Value) -> Received {
+        let (document, version) = (&data["document"], number(&data["document"]["version"]));
+        assert_eq!(text(&document["id"]), self.document, "{data}");
+        let content = wire::from_ops(&document["delta"]);
+        assert_eq!(text(&document["content"]), wire::plain_text(&content), "content is delta as plain text");
+        assert_eq!(
+            number(&document["metadata"]["word_count"]),
+            text(&document["content"]).split_whitespace().count() as u64,
+            "{data}"
+        );
+        match self.phase {
+            Phase::Live => {
+                self.asked = self.asked.checked_sub(1).expect("a sync was asked for");
+                assert_eq!(version, self.version, "a sync comes in order with acks and broadcasts");
+                assert_eq!(content, self.base, "a sync equals what acks and broadcasts said");
+            }
+            Phase::AwaitsSync if self.pending.is_empty() => {
+                self.asked = 0;
+                self.adopt(version, content);
+            }
+            Phase::AwaitsSync => {
+                self.phase = Phase::Recovering;
+                self.knows_base = false;
+                self.version = version;
+            }
+            Phase::Recovering | Phase::Unopened => panic!("a sync that nobody asked for: {data}"),
+        }
+        Received::Synced
+    }
+
+    fn adopt(&mut self, version: u64, content: Delta) {
+        self.version = version;
+        self.local = content.clone();
+        self.base = content;
+        self.knows_base = true;
+        self.phase = Phase::Live;
+    }
+
+    fn acknowledge(&mut self, envelope: &Value) -> Received {
+        let data = &envelope["data"];
+        let (message_id, version) = (text(&data["message_id"]).to_owned(), number(&data["server_version"]));
+        assert_eq!(data["acknowledged"], true, "{data}");
+        assert!(wire::is_time(&data["timestamp"]), "{data}");
+        assert!(
+            envelope["client_id"] == self.client_id.as_str() && envelope["message_id"] == message_id.as_str(),
+            "{envelope}"
+        );
+        let duplicate = data.get("duplicate").is_some_and(|flag| flag == true);
+        if let Some(known) = self.acknowledged.get(&message_id) {
+            assert!(duplicate, "{message_id} is acknowledged twice, and the second time not as a duplicate");
+            assert_eq!(version, *known, "the stored ack comes again");
+            return Received::Acknowledged { message_id, duplicate };
+        }
+        assert!(self.made.contains_key(&message_id), "an ack for somebody else's {message_id}");
+        match self.phase {
+            Phase::Live => {
+                let first = self.pending.pop_front().expect("an ack answers an edit in flight");
+                assert_eq!(first.message_id, message_id, "acks come in the order of the edits");
+                assert_eq!(version, self.version + 1, "{}: versions are dense; {envelope}", self.client_id);
+                self.base = self.base.compose(&first.change);
+                self.version = version;
+            }
+            Phase::AwaitsSync | Phase::Recovering => {
+                let at = self
+                    .pending
+                    .iter()
+                    .position(|pending| pending.message_id == message_id)
+                    .expect("an ack answers an edit in flight");
+                self.pending.remove(at);
+                if version > self.version {
+                    assert_eq!(version, self.version + 1, "versions are dense");
+                    self.version = version;
+                }
+                if self.pending.is_empty() && self.phase == Phase::Recovering {
+                    self.phase = Phase::AwaitsSync;
+                    let request = self.ask_for_sync();
+                    self.outbox.push(request);
+                }
+            }
+            Phase::Unopened => panic!("an ack before the connection_ack"),
+        }
+        self.acknowledged.insert(message_id.clone(), version);
+        Received::Acknowledged { message_id, duplicate }
+    }
+
+    fn take_in(&mut self, envelope: &Value) -> Received {
+        let data = &envelope["data"];
+        let version = number(&data["version"]);
+        let message_id = text(&envelope["message_id"]).to_owned();
+        assert!(!self.made.contains_key(&message_id), "an own edit comes as an ack, not as a broadcast: {envelope}");
+        assert_eq!(text(&data["document_id"]), self.document, "{data}");
+        assert!(wire::is_time(&data["timestamp"]) && data["transformed"].is_boolean(), "{data}");
+        if self.manner.form == Form::Delta {
+            assert_eq!(data["operation"]["type"], "delta", "{data}");
+        }
+        assert_eq!(version, self.version + 1, "{}: versions are dense; {envelope}", self.client_id);
+        if self.phase == Phase::Live {
+            let mut committed = self.read(&data["operation"]);
+            self.base = self.base.compose(&committed);
+            for pending in &mut self.pending {
+                (committed, pending.change) = wire::cross(&pending.change, &committed);
+            }
+            self.local = self.local.compose(&committed);
+        }
+        self.version = version;
+        Received::Broadcast { message_id }
+    }
+
+    /// What a committed operation does to `base`, in UTF-16.
+    fn read(&self, operation: &Value) -> Delta {
+        match self.manner.encoding {
+            Encoding::Utf16 => wire::from_operation::<Utf16>(operation),
+            Encoding::Utf32 => {
+                wire::recount(&wire::from_operation::<CodePoints>(operation), &wire::plain_text(&self.base))
+            }
+        }
+    }
+
+    fn error(&mut self, data: &Value) -> Received {
+        let code = text(&data["error_code"]).to_owned();
+        let message_id = data["details"].get("message_id").map(|id| text(id).to_owned());
+        if let Some(id) = &message_id
+            && let Some(expected) = self.refusals.remove(id)
+        {
+            assert_eq!(code, expected, "{data}");
+        } else {
+            assert!(message_id.is_none(), "{}: the server refused a good edit: {data}", self.client_id);
+        }
+        Received::Refused { code, message_id }
+    }
+
+    /// Asserts that the client, at rest, shows this document.
+    pub(crate) fn assert_shows(&self, document: &Delta, version: u64) {
+        assert!(self.is_settled(), "{} is not at rest", self.client_id);
+        assert_eq!(self.version, version, "{}'s version", self.client_id);
+        assert_eq!(&self.base, document, "{}'s committed document", self.client_id);
+        assert_eq!(&self.local, document, "{}'s document", self.client_id);
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("expected text, got {value}"))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("expected a number, got {value}"))
+}

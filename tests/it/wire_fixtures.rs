@@ -1,0 +1,126 @@
+//! The examples of docs/protocol.md, played against the service.
+//!
+//! A fixture is a conversation: a list of steps, each with a `client` and what it `opens` (the query), what
+//! it `sends`, `receives`, or how it is `closed`. Moments of the server's clock stand for any moment.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    say::{self, token},
+    server::Server,
+    socket::{Opening, Socket},
+    wire::is_time,
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Each fixture by its name.
+fn fixtures() -> BTreeMap<String, Value> {
+    let files = fs::read_dir(root().join("tests/fixtures/wire")).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|path| {
+            let fixture = serde_json::from_str(&fs::read_to_string(&path).unwrap())
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), fixture)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_example_happens_as_it_is_written() {
+    for (name, fixture) in fixtures() {
+        println!("{name}");
+        play(&name, &fixture).await;
+    }
+}
+
+async fn play(name: &str, fixture: &Value) {
+    let with_tokens = fixture["steps"].as_array().unwrap().iter().any(|step| step["opens"].get("token").is_some());
+    let server = Server::start_with(if with_tokens { &say::WITH_TOKENS } else { &[] }).await;
+    let mut clients: BTreeMap<&str, Socket> = BTreeMap::new();
+    for (at, step) in fixture["steps"].as_array().unwrap().iter().enumerate() {
+        let (step_name, client) = (format!("{name}:{}", at + 1), step["client"].as_str().unwrap());
+        if let Some(query) = step.get("opens") {
+            clients.insert(client, Socket::open(server.address(), &opening(query)).await);
+            continue;
+        }
+        let socket = clients.get_mut(client).unwrap();
+        if let Some(message) = step.get("sends") {
+            socket.send(message).await;
+        } else if let Some(expected) = step.get("receives") {
+            let got = socket.envelope().await;
+            assert!(fits(expected, &got), "{step_name}: expected\n{expected:#}\ngot\n{got:#}");
+        } else {
+            let closed = &step["closed"];
+            let reason = socket.expect_close(u16::try_from(closed["code"].as_u64().unwrap()).unwrap()).await;
+            assert_eq!(closed["reason"], reason, "{step_name}");
+        }
+    }
+}
+
+/// A query; a list under `token` stands for a token with these permissions.
+fn opening(query: &Value) -> Opening {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    query.as_object().unwrap().iter().fold(Opening::of("doc_abc123"), |opening, (name, value)| match name.as_str() {
+        "token" => opening.with("token", token("user_123", value.clone(), 600.0)),
+        name => opening.with(name, text(value)),
+    })
+}
+
+/// Whether a value is as the example says.
+fn fits(expected: &Value, got: &Value) -> bool {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            expected.len() == got.len()
+                && expected.iter().all(|(name, value)| match got.get(name) {
+                    // The clock in milliseconds.
+                    Some(got) if name == "server_time" && value.is_number() => got.is_u64(),
+                    Some(got) => fits(value, got),
+                    None => false,
+                })
+        }
+        (Value::Array(expected), Value::Array(got)) => {
+            expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| fits(expected, got))
+        }
+        _ if is_time(expected) => is_time(got),
+        _ => expected == got,
+    }
+}
+
+#[test]
+fn an_example_that_differs_is_noticed() {
+    let example = json!({"a": [1, {"timestamp": "2025-01-07T10:30:00Z"}], "server_time": 5});
+    assert!(fits(&example, &json!({"a": [1, {"timestamp": "2026-01-07T10:30:00.123Z"}], "server_time": 6})));
+    for other in [
+        json!({"a": [1, {"timestamp": 5}], "server_time": 5}),
+        json!({"a": [1], "server_time": 5}),
+        json!({"a": [1, {"timestamp": "2025-01-07T10:30:00Z"}], "server_time": 5, "more": 1}),
+        json!({"a": [1, {"timestamp": "2025-01-07T10:30:00Z"}]}),
+    ] {
+        assert!(!fits(&example, &other), "{other}");
+    }
+}
+
+/// A block of docs/protocol.md that begins with ```` ```json NAME:STEP ```` shows that step of that fixture.
+#[test]
+fn the_protocol_page_quotes_only_what_is_tested() {
+    let page = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
+    let (fixtures, mut quoted) = (fixtures(), 0);
+    for block in page.split("```json").skip(1) {
+        let (mark, rest) = block.split_once('\n').unwrap();
+        let example: Value =
+            serde_json::from_str(rest.split("```").next().unwrap()).unwrap_or_else(|error| panic!("{mark}: {error}"));
+        let (name, step) =
+            mark.trim().split_once(':').unwrap_or_else(|| panic!("an example without its fixture: {example}"));
+        let steps = &fixtures.get(name).unwrap_or_else(|| panic!("no fixture {name}"))["steps"];
+        let step = &steps[step.parse::<usize>().unwrap() - 1];
+        let tested = ["opens", "sends", "receives", "closed"].iter().find_map(|kind| step.get(kind));
+        assert_eq!(tested, Some(&example), "{mark}");
+        quoted += 1;
+    }
+    assert!(quoted >= fixtures.len(), "every fixture is worth quoting");
+}
