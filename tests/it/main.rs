@@ -15,6 +15,7 @@ mod kill;
 mod metrics;
 mod protocol;
 mod slow_reader;
+mod storage_faults;
 mod support;
 mod traces;
 mod wire_fixtures;

@@ -230,7 +230,7 @@ impl Server {
         let mut command = if let Some(blocks) = self.disk {
             let mut command = Command::new("sh");
             // Ignored, the signal becomes an error of the write, as on a full disk.
-            command.args(["-c", &format!(r#"trap '' XFSZ; ulimit -f {blocks}; exec "$0" "$@""#), PROGRAM]);
+            command.args(["-c", &format!(r#"trap '' XFSZ; ulimit -S -f {blocks}; exec "$0" "$@""#), PROGRAM]);
             command
         } else {
             Command::new(PROGRAM)
