@@ -44,7 +44,8 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(5);
+const MEASURED: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 3;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -302,6 +303,15 @@ async fn drive(load: &Load) -> Outcome<Measured> {
     })
 }
 
+impl Measured {
+    /// The batch that formed: how many streams in a commit, and how many events of each.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    fn batch(&self) -> (usize, usize) {
+        let streams = self.streams_per_commit.round().max(1.0);
+        (streams as usize, (self.edits_per_commit / streams).round().max(1.0) as usize)
+    }
+}
+
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(at).map_or(0.0, |it| it.as_secs_f64() * 1e3)
@@ -310,29 +320,35 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 // --- what is measured ---
 
 async fn throughput() -> Outcome<()> {
-    println!("acknowledged durable edits per second, server on one core, load on another");
+    println!("acknowledged durable edits per second, server on one core, load on another; medians of {ROUNDS} rounds");
     println!("| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw |");
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for (documents, clients, in_flight) in [(1, 20, 1), (1, 20, 16), (50, 2, 1), (50, 2, 16)] {
-        let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-        let (streams, events) = (
-            measured.streams_per_commit.round().max(1.0) as usize,
-            (measured.edits_per_commit / measured.streams_per_commit.max(1.0)).round().max(1.0) as usize,
-        );
-        let raw = raw_in_a_process(streams, events, 0)?;
-        println!(
-            "| {documents} document(s) × {clients} clients × {in_flight} in flight | {:.0} | {:.2} | {:.2} | {:.1} ({streams} × {events}) | {:.0} | {:.0} % |",
-            measured.per_second,
-            percentile(&measured.latencies, 50),
-            percentile(&measured.latencies, 99),
-            measured.edits_per_commit,
-            raw.per_second,
-            100.0 * measured.per_second / raw.per_second,
-        );
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            // One right after the other: the machine's own speed changes from minute to minute.
+            let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
+            let (streams, events) = measured.batch();
+            let raw = raw_in_a_process(streams, events, 0)?.per_second;
+            rounds.push((measured.per_second / raw, measured, raw));
+        }
+        let rate = median(rounds.iter().map(|(_, measured, _)| measured.per_second));
+        let p50 = median(rounds.iter().map(|(_, measured, _)| percentile(&measured.latencies, 50)));
+        let p99 = median(rounds.iter().map(|(_, measured, _)| percentile(&measured.latencies, 99)));
+        let batch = median(rounds.iter().map(|(_, measured, _)| measured.edits_per_commit));
+        let raw = median(rounds.iter().map(|(_, _, raw)| *raw));
+        let part = 100.0 * median(rounds.iter().map(|(part, ..)| *part));
+        let load = format!("{documents} document(s) × {clients} clients × {in_flight} in flight");
+        println!("| {load} | {rate:.0} | {p50:.2} | {p99:.2} | {batch:.1} | {raw:.0} | {part:.0} % |");
     }
     println!();
     Ok(())
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 async fn latency() -> Outcome<()> {
@@ -342,15 +358,23 @@ async fn latency() -> Outcome<()> {
     for (documents, clients) in [(1, 20), (50, 2)] {
         let people = documents * clients;
         let pace = Duration::from_secs_f64(f64::from(u32::try_from(people)?) / 500.0);
-        let measured = drive(&Load { documents, clients, in_flight: 1, pace }).await?;
-        let raw = raw_in_a_process(documents, 1, 500)?;
-        let (p50, p99) = (percentile(&measured.latencies, 50), percentile(&measured.latencies, 99));
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let measured = drive(&Load { documents, clients, in_flight: 1, pace }).await?;
+            let raw = raw_in_a_process(documents, 1, 500)?;
+            rounds.push((
+                percentile(&measured.latencies, 50),
+                percentile(&measured.latencies, 99),
+                measured.per_second,
+                raw,
+            ));
+        }
+        let (p50, p99) = (median(rounds.iter().map(|it| it.0)), median(rounds.iter().map(|it| it.1)));
+        let (raw_p50, raw_p99) = (median(rounds.iter().map(|it| it.3.p50)), median(rounds.iter().map(|it| it.3.p99)));
+        let rate = median(rounds.iter().map(|it| it.2));
+        let ratio = median(rounds.iter().map(|it| it.1 / it.3.p99));
         println!(
-            "| {documents} × {clients} | {:.0} | {p50:.2} | {p99:.2} | {:.2} | {:.2} | {:.1} |",
-            measured.per_second,
-            raw.p50,
-            raw.p99,
-            p99 / raw.p99,
+            "| {documents} × {clients} | {rate:.0} | {p50:.2} | {p99:.2} | {raw_p50:.2} | {raw_p99:.2} | {ratio:.1} |"
         );
     }
     println!();
