@@ -143,24 +143,6 @@ pub struct Denied {
     pub reason: Reason,
 }
 
-impl Denied {
-    /// The `error_code`: `TOKEN_EXPIRED` or `UNAUTHORIZED`.
-    pub const fn code(self) -> &'static str {
-        match self.reason {
-            Reason::Expired => "TOKEN_EXPIRED",
-            Reason::Missing
-            | Reason::Malformed
-            | Reason::WrongAlgorithm
-            | Reason::BadSignature
-            | Reason::NotYetValid
-            | Reason::WrongIssuer
-            | Reason::WrongAudience
-            | Reason::NoSubject
-            | Reason::NoExpiry => "UNAUTHORIZED",
-        }
-    }
-}
-
 impl std::error::Error for Denied {}
 
 impl fmt::Display for Denied {

@@ -188,12 +188,6 @@ fn a_token_holds_until_the_very_moment_it_expires_and_through_the_leeway() {
 }
 
 #[test]
-fn only_expiry_has_a_code_of_its_own() {
-    assert_eq!(Denied { reason: Reason::Expired }.code(), "TOKEN_EXPIRED");
-    assert_eq!(Denied { reason: Reason::NotYetValid }.code(), "UNAUTHORIZED");
-}
-
-#[test]
 fn a_critical_extension_that_is_not_understood_is_refused() {
     let mut header = Header::new(Algorithm::HS256);
     header.crit = Some(vec!["b64".to_owned()]);

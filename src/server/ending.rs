@@ -51,9 +51,8 @@ const fn policy(code: u16, reason: &'static str) -> Goodbye {
 }
 
 pub(super) fn unauthorized(denied: Denied) -> Goodbye {
-    let code = if denied.code() == "TOKEN_EXPIRED" { ErrorCode::TokenExpired } else { ErrorCode::Unauthorized };
     Goodbye { code: 4003, reason: "unauthorized", metric: CloseReason::Unauthorized, refusal: None }
-        .because(Refusal::new(code, denied.to_string()).with("reason", denied.reason.as_str()))
+        .because(Refusal::new(ErrorCode::Unauthorized, denied.to_string()).with("reason", denied.reason.as_str()))
 }
 
 pub(super) fn no_read(permissions: PermissionSet) -> Goodbye {
