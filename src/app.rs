@@ -35,6 +35,9 @@ pub enum StartError {
     },
 }
 
+/// How much of `server.shutdown_grace` is kept for closing the log, at most.
+const LOG_GRACE: Duration = Duration::from_secs(2);
+
 /// The service.
 #[derive(Debug, Clone, Copy)]
 pub struct App;
@@ -98,16 +101,19 @@ impl Running {
     /// was done within `server.shutdown_grace`.
     pub async fn shutdown(self) -> bool {
         info!("stopping");
+        // A part of the time is kept for the log: what was accepted has to be written, whoever dawdles.
+        let for_log = (self.grace / 4).min(LOG_GRACE);
         let stop = async {
             self.shared.stop().await;
             self.shared.live.shutdown().await;
         };
-        let in_time = timeout(self.grace, stop).await.is_ok();
+        let everybody = timeout(self.grace.saturating_sub(for_log), stop).await;
+        self.accepting.abort();
+        let log = timeout(for_log, self.shared.log.close()).await;
+        let in_time = everybody.is_ok() && log.is_ok();
         if !in_time {
             warn!(grace_seconds = self.grace.as_secs_f64(), "not everybody was done in time");
         }
-        self.accepting.abort();
-        self.shared.log.close().await;
         info!("stopped");
         in_time
     }
@@ -122,6 +128,7 @@ fn document_settings(settings: &Settings) -> DocumentSettings {
         batch: documents.batch,
         inbox: limits.document_inbox,
         idle_unload: documents.idle_unload,
+        patience: settings.heartbeat.timeout,
         document_length: limits.document_length,
     }
 }

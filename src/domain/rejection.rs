@@ -44,7 +44,7 @@ pub enum Rejection {
     #[error("this message_id was used before, for something else")]
     MessageIdConflict,
     /// The log cannot be written or read now.
-    #[error("the edit could not be stored: {why}; nothing was recorded, send it again later")]
+    #[error("the edit was not stored: {why}")]
     StorageUnavailable {
         /// For the client: no internals.
         why: &'static str,

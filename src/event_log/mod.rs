@@ -35,6 +35,8 @@ use crate::{
 /// long as a query yields less than [`PART_BYTES`]. So a page costs memory by what it holds.
 const FIRST_PART: usize = 128;
 const PART_BYTES: usize = 1 << 20;
+/// The same for whole events, each of which may be as long as a message.
+const FIRST_ROWS: usize = 16;
 
 /// Where the log is and how it is opened.
 #[derive(Debug, Clone)]
@@ -122,10 +124,24 @@ impl EventLog {
         }
     }
 
-    /// Up to `limit` events after a place. Fewer only at the end of the stream.
+    /// Up to `limit` events after a place. Fewer at the end of the stream, or when they are long; none only at
+    /// the end.
     pub async fn read(&self, stream: &StreamName, after: Seq, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-        let recorded = decode_all(stream, self.adapter.rows(stream, after, limit).await?)?;
-        without_gaps(stream, after, recorded.iter().map(|event| event.seq))?;
+        let mut recorded: Vec<Recorded> = Vec::new();
+        let (mut part, mut total) = (FIRST_ROWS, 0);
+        while recorded.len() < limit && total < PART_BYTES {
+            let wanted = part.min(limit - recorded.len());
+            let from = recorded.last().map_or(after, |event| event.seq);
+            let rows = self.adapter.rows(stream, from, wanted).await?;
+            let is_end = rows.len() < wanted;
+            total += rows.iter().map(|row| row.body.len() + row.cause.len()).sum::<usize>();
+            without_gaps(stream, from, rows.iter().map(|row| row.seq))?;
+            recorded.extend(decode_all(stream, rows)?);
+            if is_end {
+                break;
+            }
+            part *= 2;
+        }
         Ok(recorded)
     }
 

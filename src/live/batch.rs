@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     Accepted(Arc<Committed>),
     /// It was accepted before, or earlier in this batch.
     Repeated(Arc<Committed>),
+    /// It is in the log, and its acknowledgement on the way, although its append seemed to have failed.
+    Delivered,
     /// It cannot be.
     Rejected(Rejection),
 }
@@ -65,6 +67,8 @@ pub(super) struct Batch<'a> {
     /// Messages that the log was found to have, beyond the recent ones.
     pub(super) known: &'a HashMap<MessageId, Arc<Committed>>,
     pub(super) working: Document,
+    /// The version that clients can know of: what is in the batch so far has not happened yet.
+    pub(super) committed: Version,
     pub(super) accepted: Vec<Arc<Committed>>,
     pub(super) by_message: HashMap<MessageId, Arc<Committed>>,
     pub(super) timestamp: Arc<str>,
@@ -115,7 +119,7 @@ impl Batch<'_> {
     }
 
     async fn accept(&mut self, edit: &WaitingEdit, clients: &mut Clients) -> Result<Arc<Committed>, Refused> {
-        let (base, current) = (edit.message.base, self.working.version());
+        let (base, current) = (edit.message.base, self.committed);
         if base > current {
             return Err(Rejection::VersionAhead { base, current }.into());
         }

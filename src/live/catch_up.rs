@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::{
     domain::{DocumentId, Version},
-    event_log::{ReadError, StreamName},
+    event_log::{Damaged, ReadError, StreamName},
     telemetry::{Resume, Sent},
 };
 
@@ -57,7 +59,10 @@ impl Live {
         while reached < until && !subscriber.outbox.is_closed() {
             let mut page = self.log.read(&stream, seq, PAGE).await?;
             page.retain(|recorded| recorded.version <= until);
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else {
+                let why = format!("the stream ends before version {until}");
+                return Err(Damaged { stream, seq: seq.next(), why }.into());
+            };
             (seq, reached) = (last.seq, last.version);
             for recorded in page {
                 self.send_when_there_is_room(id, subscriber, &Committed::from_log(recorded)).await;
@@ -70,7 +75,10 @@ impl Live {
         let is_own = edit.client == subscriber.client;
         let frame = subscriber.frame(id, edit);
         if subscriber.outbox.waiting() + frame.len() > subscriber.outbox.helping() {
-            subscriber.outbox.emptied().await;
+            let patience = self.settings.patience;
+            if timeout(patience, subscriber.outbox.emptied()).await.is_err() {
+                subscriber.outbox.cut_off();
+            }
         }
         subscriber.outbox.push(Item::Frame(frame));
         self.metrics.messages_sent(if is_own { Sent::Ack } else { Sent::Broadcast }, 1);

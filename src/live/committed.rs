@@ -67,6 +67,11 @@ impl Committed {
         NewEvent { message_id: self.message_id.clone(), version: self.version, event }
     }
 
+    /// About how many bytes it takes in memory: as sent, as applied, and as encoded for its receivers.
+    pub(super) fn weight(&self) -> usize {
+        512 + 4 * self.cause().received.get().len()
+    }
+
     /// Who asked for it, and how.
     pub(super) fn cause(&self) -> &Cause {
         &self.edit.cause

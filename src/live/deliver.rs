@@ -21,13 +21,13 @@ use super::{
 
 impl OpenDocument {
     /// Answers a batch in order: acknowledgements and refusals to those who sent, broadcasts to the others.
-    pub(super) fn answer(&self, edits: &[Box<WaitingEdit>], outcomes: &[Outcome]) {
+    pub(super) fn answer(&self, edits: &[WaitingEdit], outcomes: &[Outcome]) {
         let metrics = &self.live.metrics;
         for (edit, outcome) in edits.iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted(_) => metrics.ack_latency(edit.received_at.elapsed()),
                 Outcome::Repeated(_) => metrics.duplicate(),
-                Outcome::Rejected(_) => (),
+                Outcome::Rejected(_) | Outcome::Delivered => (),
             }
         }
         let mut sent = Tally::default();
@@ -46,7 +46,7 @@ impl OpenDocument {
                     metrics.error_sent(refusal.code.as_str());
                     Some(Item::Frame(error(&refusal, &now.to_rfc3339(), Some(&edit.client.client)).into()))
                 }
-                Outcome::Repeated(_) | Outcome::Rejected(_) => None,
+                Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => None,
             }));
         }
         sent.count(metrics);

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::DocumentId;
+use crate::{domain::DocumentId, telemetry::Metrics};
 
 use super::{
     Live,
@@ -44,6 +44,25 @@ impl Directory {
     }
 }
 
+/// How often a document is opened anew for one who comes just when it is unloaded.
+const ATTEMPTS: usize = 10;
+
+/// Counts an open document for as long as its task runs, also when that ends in a panic.
+struct Open(Metrics);
+
+impl Open {
+    fn count(metrics: &Metrics) -> Self {
+        metrics.document_opened();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.document_closed();
+    }
+}
+
 impl Live {
     /// Opens `id` for a connection: the document's task puts the opening frames into its outbox, and from
     /// then on everything that happens.
@@ -53,6 +72,7 @@ impl Live {
         subscriber: &Subscriber,
         opening: Opening,
     ) -> (Joined, Handle) {
+        let mut attempts = 0;
         loop {
             let handle = self.open(id);
             let (reply, joined) = oneshot::channel();
@@ -62,6 +82,11 @@ impl Live {
                 && let Ok(joined) = joined.await
             {
                 return (joined, handle);
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                tracing::error!(document = %id, "a document ends as soon as it is opened");
+                return (Joined::Unavailable, handle);
             }
         }
     }
@@ -78,7 +103,7 @@ impl Live {
         drop(open);
         let (live, id) = (Arc::clone(self), id.clone());
         self.tasks.spawn(async move {
-            live.metrics.document_opened();
+            let _open = Open::count(&live.metrics);
             let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), inbox).await {
                 Ok(document) => document.run().await,
                 Err((inbox, error)) => {
@@ -86,7 +111,6 @@ impl Live {
                     live.refuse(&id, inbox).await
                 }
             };
-            live.metrics.document_closed();
             // Who sent something in the last moment finds their reply dropped, and opens the document again.
             inbox.close();
         });

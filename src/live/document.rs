@@ -68,6 +68,8 @@ pub(super) struct OpenDocument {
     unsure: bool,
 }
 
+/// Bytes of edits after which a batch takes no further one.
+const BATCH_BYTES: usize = 4 << 20;
 /// How often a batch is decided again because others appended to the stream, or repeated messages were
 /// found in it, before the log is declared unavailable.
 const ATTEMPTS: usize = 100;
@@ -108,10 +110,18 @@ impl OpenDocument {
                     None => break,
                 },
             };
+            if self.unsure
+                && let Err(error) = self.read_tail().await
+            {
+                self.unread(&error);
+            }
             match command {
                 Command::Edit(edit) => {
-                    edits.push(edit);
+                    edits.push(*edit);
                     next = self.gather(&mut edits);
+                    // What a connection sent before another took over, or before it was cut off, may come
+                    // after that: it was never acknowledged, and its owner sends it again.
+                    edits.retain(|edit| self.subscriber(edit.connection).is_some());
                     self.commit(&edits).await;
                     edits.clear();
                 }
@@ -141,10 +151,12 @@ impl OpenDocument {
     }
 
     /// Takes the edits that wait, up to the first command of another kind.
-    fn gather(&mut self, edits: &mut Vec<Box<WaitingEdit>>) -> Option<Command> {
-        while edits.len() < self.live.settings.batch {
+    fn gather(&mut self, edits: &mut Vec<WaitingEdit>) -> Option<Command> {
+        let mut bytes = 0;
+        while edits.len() < self.live.settings.batch && bytes < BATCH_BYTES {
+            bytes += edits.last().map_or(0, |edit| edit.message.received.get().len());
             match self.inbox.try_recv() {
-                Ok(Command::Edit(edit)) => edits.push(edit),
+                Ok(Command::Edit(edit)) => edits.push(*edit),
                 Ok(other) => return Some(other),
                 Err(_) => return None,
             }
@@ -152,11 +164,13 @@ impl OpenDocument {
         None
     }
 
-    async fn commit(&mut self, edits: &[Box<WaitingEdit>]) {
+    async fn commit(&mut self, edits: &[WaitingEdit]) {
+        if edits.is_empty() {
+            return;
+        }
         let outcome = match self.try_commit(edits).await {
             Ok(outcomes) => outcomes,
             Err(why) => {
-                self.unsure = true;
                 self.clients = Clients::default();
                 let unavailable = || Outcome::Rejected(Rejection::StorageUnavailable { why });
                 edits.iter().map(|_| unavailable()).collect()
@@ -167,7 +181,7 @@ impl OpenDocument {
     }
 
     /// Decides and appends, again and again while others are faster.
-    async fn try_commit(&mut self, edits: &[Box<WaitingEdit>]) -> Result<Vec<Outcome>, &'static str> {
+    async fn try_commit(&mut self, edits: &[WaitingEdit]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
             if self.unsure {
@@ -181,6 +195,7 @@ impl OpenDocument {
                     recent: &self.recent,
                     known: &known,
                     working: self.document.clone(),
+                    committed: self.document.version(),
                     accepted: Vec::with_capacity(edits.len()),
                     by_message: HashMap::with_capacity(edits.len()),
                     timestamp: recorded_at.to_rfc3339().into(),
@@ -209,14 +224,33 @@ impl OpenDocument {
                 }
                 Err(why @ (AppendError::Unavailable(_) | AppendError::Damaged(_))) => {
                     error!(document = %self.id, error = %why, "an append failed");
-                    return Err("the log cannot be written now");
+                    return Ok(self.find_out(outcomes).await);
                 }
             }
             // What was decided in vain must not be remembered.
             self.clients = Clients::default();
         }
         error!(document = %self.id, attempts = ATTEMPTS, "others always appended first");
-        Err("the document is too busy")
+        Err("others always wrote first; nothing was recorded, send it again")
+    }
+
+    /// After an append that may or may not have happened: looks into the log before anything is said.
+    async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        (self.unsure, self.clients) = (true, Clients::default());
+        let why = match self.read_tail().await {
+            Ok(()) => "the log cannot be written now; nothing was recorded, send it again later",
+            Err(error) => {
+                self.unread(&error);
+                "the log cannot be written now; whether it was recorded is not known, send it again as it is"
+            }
+        };
+        let find_out = |outcome| match outcome {
+            // It happened after all, and has been delivered to everybody with the rest of the tail.
+            Outcome::Accepted(edit) if self.recent.find(&edit.message_id).is_some() => Outcome::Delivered,
+            Outcome::Accepted(_) => Outcome::Rejected(Rejection::StorageUnavailable { why }),
+            Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => outcome,
+        };
+        outcomes.into_iter().map(find_out).collect()
     }
 
     /// The log has the batch: the working copy becomes the document.
@@ -264,5 +298,5 @@ impl OpenDocument {
 
 fn unread(document: &DocumentId, why: &ReadError) -> &'static str {
     error!(%document, error = %why, "the log could not be read");
-    "the log cannot be read now"
+    "the log cannot be read now; send it again later"
 }

@@ -45,6 +45,8 @@ pub struct DocumentSettings {
     pub inbox: usize,
     /// How long a document stays open that nobody has open.
     pub idle_unload: Duration,
+    /// How long a client may take for a part of what it missed.
+    pub patience: Duration,
     /// How long a document may be, in UTF-16 units.
     pub document_length: usize,
 }

@@ -106,8 +106,9 @@ impl OpenDocument {
         let (version, most) = (self.document.version(), self.live.settings.max_resume_events);
         let near = since.filter(|since| *since <= version && version.0 - since.0 <= most);
         match near.and_then(|since| self.missed(subscriber, since)) {
-            Some(missed) => self.send_missed(subscriber, &missed),
-            None => self.send_sync(subscriber, message),
+            // Who has missed nothing gets the document all the same: a question without an answer is none.
+            Some(missed) if !missed.is_empty() => self.send_missed(subscriber, &missed),
+            Some(_) | None => self.send_sync(subscriber, message),
         }
     }
 
@@ -135,7 +136,7 @@ impl OpenDocument {
         users
     }
 
-    fn subscriber(&self, connection: ConnectionId) -> Option<&Subscriber> {
+    pub(super) fn subscriber(&self, connection: ConnectionId) -> Option<&Subscriber> {
         self.subscribers.iter().find(|subscriber| subscriber.connection == connection)
     }
 }

@@ -50,6 +50,8 @@ impl Goodbye {
     /// Nothing was heard of the client for too long.
     pub const SILENT: Self =
         Self { code: 1008, reason: "heartbeat_timeout", metric: CloseReason::HeartbeatTimeout, refusal: None };
+    /// The client is gone; there is nobody left to say it to.
+    pub const LOST: Self = Self { code: 1006, reason: "", metric: CloseReason::ClientLost, refusal: None };
     /// Something that must not happen has happened.
     pub const INTERNAL: Self =
         Self { code: 1011, reason: "internal_error", metric: CloseReason::Internal, refusal: None };
@@ -92,6 +94,8 @@ pub struct Taken {
 
 /// A sync is a few pointers while it waits.
 const SYNC_BYTES: usize = 256;
+/// And a bit for everybody in it.
+const USER_BYTES: usize = 128;
 
 impl Outbox {
     /// An empty outbox that holds up to `limit` bytes.
@@ -120,23 +124,34 @@ impl Outbox {
         if state.goodbye.is_some() {
             return;
         }
+        // Judged by what waits already: one who has taken everything is not slow, however much comes now.
+        if state.bytes > self.limit {
+            drop(state);
+            return self.cut_off();
+        }
         for item in items {
             state.bytes += match &item {
                 Item::Frame(frame) => frame.len(),
-                Item::Sync(..) => SYNC_BYTES,
+                Item::Sync(sync, _) => SYNC_BYTES + USER_BYTES * sync.active_users.len(),
             };
             state.items.push_back(item);
         }
-        let is_full = state.bytes > self.limit;
-        if is_full {
-            // What waits is lost with the connection: the client resumes and gets it from the log.
-            *state = State { goodbye: Some(slow_consumer(state.bytes)), ..State::default() };
-        }
         drop(state);
-        if is_full {
-            self.closed.notify_waiters();
-        }
         self.filled.notify_one();
+    }
+
+    /// Ends the connection of a client that reads too slowly. What waits is lost with the connection: the
+    /// client resumes and gets it from the log.
+    pub(super) fn cut_off(&self) {
+        {
+            let mut state = self.lock();
+            if state.goodbye.is_none() {
+                *state = State { goodbye: Some(slow_consumer(state.bytes)), ..State::default() };
+            }
+        }
+        self.closed.notify_waiters();
+        self.filled.notify_one();
+        self.emptied.notify_waiters();
     }
 
     /// Ends the connection after what waits. The first goodbye counts.
@@ -150,6 +165,11 @@ impl Outbox {
     /// Whether the connection is about to end.
     pub fn is_closed(&self) -> bool {
         self.lock().goodbye.is_some()
+    }
+
+    /// Why the connection is about to end, if it is.
+    pub fn goodbye(&self) -> Option<Goodbye> {
+        self.lock().goodbye.clone()
     }
 
     /// Waits until the connection is about to end, and tells why.

@@ -10,7 +10,7 @@ use crate::domain::{MessageId, Version};
 
 use super::committed::Committed;
 
-/// A window over the end of the stream, bounded in edits.
+/// A window over the end of the stream, bounded in edits and in bytes.
 #[derive(Debug)]
 pub(super) struct Recent {
     edits: VecDeque<Arc<Committed>>,
@@ -18,19 +18,25 @@ pub(super) struct Recent {
     /// Every edit after this version is here.
     floor: Version,
     limit: usize,
+    bytes: usize,
 }
+
+/// Bytes that the edits of one document may take here, about; long ones leave sooner.
+const BYTES: usize = 16 << 20;
 
 impl Recent {
     pub(super) fn new(floor: Version, limit: usize) -> Self {
-        Self { edits: VecDeque::new(), by_message: HashMap::new(), floor, limit }
+        Self { edits: VecDeque::new(), by_message: HashMap::new(), floor, limit, bytes: 0 }
     }
 
     pub(super) fn push(&mut self, edit: Arc<Committed>) {
         self.by_message.insert(edit.message_id.clone(), Arc::clone(&edit));
+        self.bytes += edit.weight();
         self.edits.push_back(edit);
-        if self.edits.len() > self.limit
+        while (self.edits.len() > self.limit || self.bytes > BYTES)
             && let Some(oldest) = self.edits.pop_front()
         {
+            self.bytes -= oldest.weight();
             self.floor = oldest.version;
             self.by_message.remove(&oldest.message_id);
         }

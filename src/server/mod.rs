@@ -23,7 +23,10 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
@@ -71,6 +74,8 @@ impl Drop for Place {
 
 /// Headers must have come within this time: a connection that says nothing takes no place for long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a plain HTTP connection may take to end when the server stops.
+const HTTP_GRACE: Duration = Duration::from_secs(1);
 /// After a failure to accept (out of file descriptors), a pause instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -145,7 +150,8 @@ impl Shared {
             ended = connection.as_mut() => ended,
             () = self.stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // One who has not even finished asking is not waited for.
+                timeout(HTTP_GRACE, connection).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

@@ -79,6 +79,9 @@ impl OpenRequest {
 
 impl<'a> Query<'a> {
     fn parse(query: &'a str) -> Result<Self, Problem> {
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(bad("the query is not UTF-8"));
+        }
         let mut read = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let place = match &*name {

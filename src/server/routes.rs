@@ -1,14 +1,18 @@
 //! Which address answers what.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
+use tokio::time::timeout;
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter};
 
 use crate::telemetry::Refusal;
 
 use super::{Shared, handshake, problem::Problem, request, request::OpenRequest, session};
+
+/// A log that takes longer for one small write is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// All routes as one service.
 pub(super) type Routes = BoxedFilter<(warp::reply::Response,)>;
@@ -87,9 +91,13 @@ async fn readyz(shared: Arc<Shared>) -> warp::reply::Response {
     if shared.stopping.is_cancelled() {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").response();
     }
-    match shared.log.check_writable().await {
-        Ok(()) => text("ready\n"),
-        Err(why) => {
+    match timeout(READY_WITHIN, shared.log.check_writable()).await {
+        Ok(Ok(())) => text("ready\n"),
+        Err(_) => {
+            let detail = format!("the event log did not answer within {} s", READY_WITHIN.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).response()
+        }
+        Ok(Err(why)) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the event log is not writable: {why}")).response()
         }
     }

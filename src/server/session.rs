@@ -77,6 +77,7 @@ struct Connection {
     outbox: Arc<Outbox>,
     writer: JoinHandle<SplitSink<Socket, Message>>,
     started: Instant,
+    _last_word: LastWord,
 }
 
 impl Connection {
@@ -102,8 +103,9 @@ impl Connection {
             metrics: shared.metrics.clone(),
             is_interrupted: false,
         };
+        let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
-        Some(Self { id, shared, stream, outbox, writer, started: Instant::now() })
+        Some(Self { id, shared, stream, outbox, writer, started: Instant::now(), _last_word: last_word })
     }
 
     /// Finds out who it is and opens the document.
@@ -170,6 +172,15 @@ impl Connection {
         self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
         let seconds = lasted.as_secs_f64();
         info!(%document, %client, code, ?reason, seconds, "connection closed");
+    }
+}
+
+/// Ends the connection should its task end without a goodbye, as after a panic: the writer would hold it open.
+struct LastWord(Arc<Outbox>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.close(Goodbye::INTERNAL);
     }
 }
 
@@ -271,6 +282,8 @@ impl Session {
                         if self.handle.send(command).await.is_err() {
                             return End::Server(unavailable());
                         }
+                        // Whoever was made to wait has not been silent.
+                        self.heard.note(Instant::now());
                     }
                 }
                 Some(Ok(Message::Binary(_))) => {

@@ -23,9 +23,10 @@ use tokio_tungstenite::{
 
 use crate::{
     clock::Clock,
+    domain::{ClientId, MessageId},
     live::{Goodbye, Item, Outbox},
-    protocol::document::{disconnect, document_sync, error},
-    telemetry::{Metrics, Sent},
+    protocol::document::{Sync, disconnect, document_sync, error},
+    telemetry::{CloseReason, Metrics, Sent},
 };
 
 /// A WebSocket of ours.
@@ -66,77 +67,70 @@ impl Writer {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Arc::clone(&self.outbox);
         loop {
-            let taken = tokio::select! {
-                taken = outbox.take() => taken,
-                _ = ping.tick() => {
-                    if Box::pin(self.send_all([Message::Ping(Bytes::new())])).await.is_err() {
-                        break;
-                    }
-                    continue;
+            let (items, is_last) = tokio::select! {
+                taken = outbox.take() => {
+                    self.metrics.outbox_depth(taken.items.len(), taken.bytes);
+                    (Some(taken.items), taken.goodbye.is_some())
                 }
+                _ = ping.tick() => (None, false),
             };
-            self.metrics.outbox_depth(taken.items.len(), taken.bytes);
             // On the heap while it lasts: an idle connection has nothing to send, and should cost nothing for it.
-            let sent = Box::pin(self.send_items(taken.items)).await;
-            if let Some(goodbye) = taken.goodbye {
-                // Also after a failure: what could not be sent in time may have left room for this.
-                Box::pin(self.say(&goodbye)).await;
+            let sent = Box::pin(self.send(items)).await;
+            if sent.is_err() || is_last {
+                self.is_interrupted = sent.is_err();
                 break;
             }
-            if sent.is_err() && !outbox.is_closed() {
-                break;
-            }
+        }
+        match outbox.goodbye() {
+            Some(goodbye) => Box::pin(self.say(&goodbye)).await,
+            // Nobody else would notice: whoever waits for room in the outbox must not wait for ever.
+            None => outbox.close(Goodbye::LOST),
         }
         self.sink
     }
 
-    async fn send_items(&mut self, items: VecDeque<Item>) -> Result<(), Error> {
-        let mut messages = Vec::with_capacity(items.len());
-        for item in items {
-            messages.push(match item {
-                Item::Frame(frame) => frame,
-                Item::Sync(sync, asked_by) => {
-                    let length = sync.length();
-                    let encode = move || match &asked_by {
-                        Some((client, message)) => document_sync(&sync, (Some(client), message.as_ref())),
-                        None => document_sync(&sync, (None, None)),
-                    };
-                    let encoded = if length < LONG {
-                        encode()
-                    } else {
-                        tokio::task::spawn_blocking(encode).await.map_err(|_| Error::ConnectionClosed)?
-                    };
-                    Utf8Bytes::from(encoded)
-                }
-            });
-        }
-        match self.framing {
-            Framing::Single => self.send_all(messages.into_iter().flat_map(in_parts)).await,
-            Framing::Batched => self.send_all(messages.chunks(BATCH).map(together).flat_map(in_parts)).await,
-        }
-    }
-
-    /// Feeds all, then flushes once. A client that does not take them is waited for, but no longer than a
-    /// moment once its goodbye is due.
-    async fn send_all(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), Error> {
-        let sink = &mut self.sink;
+    /// Feeds all items, or a ping instead of them, then flushes once. A client that does not take them is
+    /// waited for, but no longer than a moment once its goodbye is due.
+    async fn send(&mut self, items: Option<VecDeque<Item>>) -> Result<(), Error> {
+        let (sink, framing) = (&mut self.sink, self.framing);
         let send = async move {
-            for message in messages {
-                sink.feed(message).await?;
+            if items.is_none() {
+                sink.feed(Message::Ping(Bytes::new())).await?;
+            }
+            let mut gathered = Gathered::default();
+            for item in items.into_iter().flatten() {
+                // One at a time: a document is encoded only when the one before it has gone out.
+                let text = match item {
+                    Item::Frame(frame) => frame,
+                    Item::Sync(sync, asked_by) => encode(sync, asked_by).await?,
+                };
+                let message = match framing {
+                    Framing::Single => Some(text),
+                    Framing::Batched => gathered.add(text),
+                };
+                for part in message.into_iter().flat_map(in_parts) {
+                    sink.feed(part).await?;
+                }
+            }
+            for part in gathered.take().into_iter().flat_map(in_parts) {
+                sink.feed(part).await?;
             }
             sink.flush().await
         };
-        let sent = tokio::select! {
+        tokio::select! {
             sent = send => sent,
             () = async { drop(self.outbox.closed().await); tokio::time::sleep(GOODBYE_GRACE).await } => {
                 Err(Error::ConnectionClosed)
             }
-        };
-        self.is_interrupted |= sent.is_err();
-        sent
+        }
     }
 
     async fn say(&mut self, goodbye: &Goodbye) {
+        if matches!(goodbye.metric, CloseReason::ClientClosed | CloseReason::ClientLost) {
+            // Sends the answer to the client's own goodbye, if it said one.
+            let _ = tokio::time::timeout(GOODBYE_GRACE, self.sink.close()).await;
+            return;
+        }
         let mut last = Vec::new();
         if let Some(refusal) = goodbye.refusal.as_ref().filter(|_| !self.is_interrupted) {
             self.metrics.error_sent(refusal.code.as_str());
@@ -174,12 +168,44 @@ fn in_parts(message: Utf8Bytes) -> impl Iterator<Item = Message> {
     whole.into_iter().chain(parts)
 }
 
-fn together(frames: &[Utf8Bytes]) -> Utf8Bytes {
-    match frames {
-        [one] => one.clone(),
-        several => {
-            let texts: Vec<&str> = several.iter().map(Utf8Bytes::as_str).collect();
-            format!("[{}]", texts.join(",")).into()
+/// With `batch=true`: events that go out as one array.
+#[derive(Default)]
+struct Gathered {
+    events: Vec<Utf8Bytes>,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Adds an event; gives an array when there is enough for one.
+    fn add(&mut self, event: Utf8Bytes) -> Option<Utf8Bytes> {
+        self.bytes += event.len();
+        self.events.push(event);
+        if self.events.len() >= BATCH || self.bytes >= PART { self.take() } else { None }
+    }
+
+    fn take(&mut self) -> Option<Utf8Bytes> {
+        self.bytes = 0;
+        match self.events.len() {
+            0 | 1 => self.events.pop(),
+            _ => {
+                let texts: Vec<&str> = self.events.iter().map(Utf8Bytes::as_str).collect();
+                let array = format!("[{}]", texts.join(","));
+                self.events.clear();
+                Some(array.into())
+            }
         }
     }
+}
+
+async fn encode(sync: Box<Sync>, asked_by: Option<(ClientId, Option<MessageId>)>) -> Result<Utf8Bytes, Error> {
+    let is_long = sync.length() >= LONG;
+    let encode = move || match &asked_by {
+        Some((client, message)) => document_sync(&sync, (Some(client), message.as_ref())),
+        None => document_sync(&sync, (None, None)),
+    };
+    if !is_long {
+        return Ok(encode().into());
+    }
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    encoded.map(Utf8Bytes::from).map_err(|_| Error::ConnectionClosed)
 }

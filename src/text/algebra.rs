@@ -43,9 +43,9 @@ impl<U: Unit> Delta<U> {
 
     /// Walks both side by side and looks at every place where `other` ends a component inside an insert.
     fn check_cuts(&self, other: &Self) -> Result<(), EditError> {
-        let mut inserts = self.ops().iter().filter(|op| !matches!(op, Op::Delete { .. })).scan(0, |start, op| {
+        let mut inserts = self.ops().iter().filter(|op| !matches!(op, Op::Delete { .. })).scan(0_usize, |start, op| {
             let from = *start;
-            *start += op.length::<U>();
+            *start = from.saturating_add(op.length::<U>());
             Some((from, *start, op))
         });
         let mut here = inserts.next();

@@ -122,7 +122,8 @@ impl Reader {
     }
 
     fn read_envelope(&self, json: &str) -> Result<ClientMessage, Refusal> {
-        let envelope: Envelope<'_> = read(json, "")?;
+        let envelope: Envelope<'_> =
+            read(json, "").map_err(|refusal| refusal.of_raw(message_id_in(json).as_deref()))?;
         let named = |refusal: Refusal| refusal.of_raw(envelope.message_id.as_deref());
         let message_id = parse_message_id(envelope.message_id.as_deref(), "message_id").map_err(named)?;
         if envelope.client_id.as_deref().is_some_and(|id| id != self.client_id.as_str()) {
@@ -205,6 +206,15 @@ fn read_operation(
         PositionEncoding::Utf16 => operation.read(PATH, limits).map(SentOperation::Utf16),
         PositionEncoding::Utf32 => operation.read(PATH, limits).map(SentOperation::CodePoints),
     }
+}
+
+/// The message id in an envelope that is no envelope otherwise.
+fn message_id_in(json: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        message_id: String,
+    }
+    serde_json::from_str(json).ok().map(|Named { message_id }| message_id)
 }
 
 fn parse_message_id(id: Option<&str>, path: &str) -> Result<Option<MessageId>, Refusal> {

@@ -120,7 +120,7 @@ impl WireOperation {
         match self.kind.as_str() {
             "insert" => {
                 let at = position()?;
-                let content = insertion(path, self.content, self.embed)?;
+                let content = insertion(path, self.content, self.embed, limits)?;
                 let attributes = attributes(path, self.attributes, limits)?;
                 let mut delta = Delta::new().retain(at);
                 delta.push(Op::Insert { content, attributes: without_nulls(&attributes) });
@@ -156,7 +156,7 @@ impl WireComponent {
                     WireInsert::Text(text) => (Some(text), None),
                     WireInsert::Embed(embed) => (None, Some(embed)),
                 };
-                let content = insertion(path, text, embed)?;
+                let content = insertion(path, text, embed, limits)?;
                 Ok(Op::Insert { content, attributes: without_nulls(&attributes) })
             }
             _ => Err(Refusal::operation(path, "a component is exactly one of `retain`, `insert` and `delete`")),
@@ -179,7 +179,12 @@ fn compose_all<U: Unit>(path: &str, mut parts: Vec<Delta<U>>) -> Result<Delta<U>
     Ok(parts.pop().unwrap_or_default())
 }
 
-fn insertion(path: &str, text: Option<String>, embed: Option<Map<String, Value>>) -> Result<Content, Refusal> {
+fn insertion(
+    path: &str,
+    text: Option<String>,
+    embed: Option<Map<String, Value>>,
+    limits: &EditLimits,
+) -> Result<Content, Refusal> {
     match (text, embed) {
         (Some(text), None) if text.is_empty() => {
             Err(Refusal::operation(&format!("{path}.content"), "there is no text to insert"))
@@ -187,6 +192,11 @@ fn insertion(path: &str, text: Option<String>, embed: Option<Map<String, Value>>
         (Some(text), None) => Ok(Content::Text(Text::new(&text))),
         (None, Some(embed)) if embed.is_empty() => {
             Err(Refusal::operation(&format!("{path}.embed"), "an embed needs at least one field"))
+        }
+        (None, Some(embed)) if weight_of(&embed) > limits.attribute_bytes => {
+            let message =
+                format!("an embed of {} bytes, at most {} are allowed", weight_of(&embed), limits.attribute_bytes);
+            Err(Refusal::operation(&format!("{path}.embed"), message).with("limit", limits.attribute_bytes))
         }
         (None, Some(embed)) => Ok(Content::Embed(Arc::new(embed.into_iter().map(|(k, v)| (k, whole(v))).collect()))),
         _ => Err(Refusal::operation(path, "an insert has exactly one of `content` and `embed`")),
@@ -232,9 +242,13 @@ fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len() + 2,
         Value::Array(items) => 2 + items.iter().map(weight).sum::<usize>(),
-        Value::Object(map) => 2 + map.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>(),
+        Value::Object(map) => weight_of(map),
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
+}
+
+fn weight_of(map: &Map<String, Value>) -> usize {
+    2 + map.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>()
 }
 
 /// `1.0` as `1`: JavaScript, and so every browser client, cannot tell them apart, and equality decides

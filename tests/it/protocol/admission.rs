@@ -78,7 +78,7 @@ async fn a_bad_token_is_told_why() {
     forged.replace_range(forged.len() - 8.., "AAAAAAAA");
     let unsigned = format!("{}.{}.", "eyJhbGciOiJub25lIn0", signed(&good).split('.').nth(1).unwrap());
     let cases = [
-        (but("exp", json!(now() - 1.0)), "TOKEN_EXPIRED", "expired"),
+        (but("exp", json!(now() - 1.0)), "UNAUTHORIZED", "expired"),
         (but("nbf", json!(now() + 600.0)), "UNAUTHORIZED", "not_yet_valid"),
         (but("iss", json!("them")), "UNAUTHORIZED", "wrong_issuer"),
         (but("aud", json!("others")), "UNAUTHORIZED", "wrong_audience"),
