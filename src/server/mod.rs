@@ -2,6 +2,7 @@
 
 mod ending;
 mod handshake;
+mod heard;
 mod problem;
 mod request;
 mod routes;

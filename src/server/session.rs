@@ -1,12 +1,6 @@
 //! One connection of the document dialect, from its upgrade to its end.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -18,7 +12,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::oneshot,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::{
     Message,
@@ -42,6 +36,7 @@ use super::{
     Place, Shared,
     ending::{End, broken, insufficient, no_read, not_found, token_expired, unauthorized, unavailable},
     handshake,
+    heard::Heard,
     request::OpenRequest,
     writer::{Framing, GOODBYE_GRACE, Socket, Writer},
 };
@@ -219,34 +214,6 @@ fn subscriber(
         form: request.form,
         encoding: request.encoding,
         outbox: Arc::clone(outbox),
-    }
-}
-
-/// When something was last heard of the peer.
-struct Heard {
-    start: Instant,
-    millis: AtomicU64,
-}
-
-impl Heard {
-    fn new() -> Self {
-        Self { start: Instant::now(), millis: AtomicU64::new(0) }
-    }
-
-    fn note(&self, now: Instant) {
-        let millis = now.duration_since(self.start).as_millis();
-        self.millis.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// Waits until nothing has been heard for so long.
-    async fn silence(&self, limit: Duration) {
-        loop {
-            let last = self.millis.load(Ordering::Relaxed);
-            sleep_until(self.start + Duration::from_millis(last) + limit).await;
-            if self.millis.load(Ordering::Relaxed) == last {
-                return;
-            }
-        }
     }
 }
 
