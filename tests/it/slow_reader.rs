@@ -70,3 +70,33 @@ async fn a_reader_that_stops_is_cut_off_and_resumes() {
         assert_eq!(socket.expect("operation", "operation_broadcast").await["version"], next);
     }
 }
+
+/// A reader that is gone, or not reading, while it is sent what it missed from the log.
+#[tokio::test]
+async fn a_reader_that_is_lost_while_it_catches_up_is_let_go() {
+    let settings =
+        [("DOCUMENTS__RECENT_EDITS", "10"), ("LIMITS__OUTBOX_BYTES", "65536"), ("LIMITS__MESSAGE_BYTES", "65536")];
+    let mut server = Server::start_with(&settings).await;
+    let mut writer = guest(&server, "doc", "writer").await;
+    let text = "x".repeat(10_000);
+    let mut version = commit(&mut writer, &edit("start", 0, insert(0, &text))).await;
+    while version < 1_500 {
+        let replace = json!({"type": "delta", "ops": [{"insert": text}, {"delete": text.len()}]});
+        version = commit(&mut writer, &edit(&format!("m{version}"), version, replace)).await;
+    }
+    let mut opening = Opening::guest("doc", "slow").with("since", 0);
+    opening.receive_buffer = Some(4_096);
+    let resume = async |times: f64| {
+        let (reader, _) = connect(server.address(), &opening).await.unwrap();
+        within("it to resume", async {
+            while server.metric("scriptorium_resumes_total{outcome=\"resumed\"}").await < times {}
+        })
+        .await;
+        reader
+    };
+    drop(resume(1.0).await);
+    within("the lost one to be let go", async { while server.metric("scriptorium_connections_active").await > 1.0 {} })
+        .await;
+    let _stuck = resume(2.0).await;
+    assert_eq!(server.terminate().await.code(), Some(0), "nobody holds up a stop");
+}
