@@ -34,10 +34,10 @@ lint: ## Clippy, warnings are errors
 doc: ## Build the documentation of the code, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-deny: ## Licences and sources of dependencies, with cargo-deny; ADVISORIES=yes adds those, from the network
-	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-		$(CARGO) deny --locked check $(if $(ADVISORIES),advisories) bans licenses sources; \
-	else echo "cargo-deny is not installed: licences and sources of dependencies were not checked"; fi
+deny: ## Licences and sources of dependencies; ADVISORIES=yes adds those, from the network. Brings its cargo-deny
+	@PATH="$$PATH:$(CURDIR)/target/tools/bin"; \
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked --debug --root target/tools cargo-deny; \
+	$(CARGO) deny --locked check $(if $(ADVISORIES),advisories) bans licenses sources
 
 bench: ## Measure; what and how is in benches/README.md
 	$(CARGO) bench --locked

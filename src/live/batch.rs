@@ -167,7 +167,7 @@ impl Batch<'_> {
         edits.catch_up(&mut context).await?;
         let content = self.working.content();
         let length = content.length::<U>().saturating_add_signed(-context.length_change());
-        let end = sent.base_length();
+        let end = edit.message.end;
         if end > length {
             return Err(Rejection::OutOfBounds { end, length }.into());
         }

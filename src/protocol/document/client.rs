@@ -46,6 +46,8 @@ pub enum ClientEvent {
 pub struct EditMessage {
     /// The change.
     pub operation: SentOperation,
+    /// How long the document must be in the edit's context, in the connection's unit.
+    pub end: usize,
     /// The last version that the client had received.
     pub base: Version,
     /// The client's own edit before this one.
@@ -162,9 +164,9 @@ impl Reader {
             }
         };
         let after = parse_message_id(edit.after.as_deref(), "data.after")?;
-        let operation = read_operation(edit.operation, self.encoding, &self.limits)?;
+        let (operation, end) = read_operation(edit.operation, self.encoding, &self.limits)?;
         let received = Arc::from(data.to_owned());
-        Ok(ClientEvent::Edit(EditMessage { operation, base, after, received }))
+        Ok(ClientEvent::Edit(EditMessage { operation, end, base, after, received }))
     }
 
     fn read_sync(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
@@ -187,7 +189,7 @@ impl Reader {
 /// Reads the operation of an edit that the log has, from `data` as it was sent. `None` if it is not one.
 pub fn read_sent(received: &RawValue, encoding: PositionEncoding) -> Option<SentOperation> {
     let operation = serde_json::from_str::<EditData>(received.get()).ok()?.operation;
-    read_operation(operation, encoding, &EditLimits::NONE).ok()
+    read_operation(operation, encoding, &EditLimits::NONE).ok().map(|(sent, _)| sent)
 }
 
 /// Whether a message says the same as an earlier one, however it is written: equal as JSON values.
@@ -200,11 +202,11 @@ fn read_operation(
     operation: WireOperation,
     encoding: PositionEncoding,
     limits: &EditLimits,
-) -> Result<SentOperation, Refusal> {
+) -> Result<(SentOperation, usize), Refusal> {
     const PATH: &str = "data.operation";
     match encoding {
-        PositionEncoding::Utf16 => operation.read(PATH, limits).map(SentOperation::Utf16),
-        PositionEncoding::Utf32 => operation.read(PATH, limits).map(SentOperation::CodePoints),
+        PositionEncoding::Utf16 => operation.read(PATH, limits).map(|it| (SentOperation::Utf16(it.delta), it.end)),
+        PositionEncoding::Utf32 => operation.read(PATH, limits).map(|it| (SentOperation::CodePoints(it.delta), it.end)),
     }
 }
 

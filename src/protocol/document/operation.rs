@@ -10,6 +10,15 @@ use crate::{
     text::{Attributes, CodePoints, Content, Delta, Op, Text, Unit, Utf16},
 };
 
+/// A change, and how long a document it needs: [`Delta`] forgets what it does not change, and an insert
+/// beyond the end that the next step deletes again leaves no trace in it.
+#[derive(Debug, Clone)]
+pub(super) struct Reaching<U: Unit> {
+    pub(super) delta: Delta<U>,
+    /// Where it reaches to in the document before it, in `U`.
+    pub(super) end: usize,
+}
+
 /// An operation in the unit of the connection that sent it.
 #[derive(Debug, Clone)]
 pub enum SentOperation {
@@ -86,7 +95,7 @@ impl TryFrom<serde_json::Number> for Count {
 
 impl WireOperation {
     /// Reads the operation as a change whose lengths count in `U`.
-    pub(super) fn read<U: Unit>(self, path: &str, limits: &EditLimits) -> Result<Delta<U>, Refusal> {
+    pub(super) fn read<U: Unit>(self, path: &str, limits: &EditLimits) -> Result<Reaching<U>, Refusal> {
         match self.kind.as_str() {
             "composite" => {
                 let parts = self.operations.ok_or_else(|| missing(path, "operations", "composite"))?;
@@ -101,17 +110,21 @@ impl WireOperation {
             "delta" => {
                 let ops = self.ops.ok_or_else(|| missing(path, "ops", "delta"))?;
                 check_components(path, ops.len(), limits)?;
-                let mut delta = Delta::new();
+                let (mut delta, mut end) = (Delta::new(), 0_usize);
                 for (index, component) in ops.into_iter().enumerate() {
-                    delta.push(component.read(&format!("{path}.ops[{index}]"), limits)?);
+                    let component = component.read(&format!("{path}.ops[{index}]"), limits)?;
+                    if let Op::Retain { length, .. } | Op::Delete { length } = component {
+                        end = end.saturating_add(length);
+                    }
+                    delta.push(component);
                 }
-                Ok(delta)
+                Ok(Reaching { delta, end })
             }
             _ => self.read_simple(path, limits),
         }
     }
 
-    fn read_simple<U: Unit>(self, path: &str, limits: &EditLimits) -> Result<Delta<U>, Refusal> {
+    fn read_simple<U: Unit>(self, path: &str, limits: &EditLimits) -> Result<Reaching<U>, Refusal> {
         let position = || count(self.position, path, "position", &self.kind);
         let length = || match count(self.length, path, "length", &self.kind)? {
             0 => Err(Refusal::operation(&format!("{path}.length"), "`length` must be at least 1")),
@@ -124,13 +137,17 @@ impl WireOperation {
                 let attributes = attributes(path, self.attributes, limits)?;
                 let mut delta = Delta::new().retain(at);
                 delta.push(Op::Insert { content, attributes: without_nulls(&attributes) });
-                Ok(delta)
+                Ok(Reaching { delta, end: at })
             }
-            "delete" => Ok(Delta::new().retain(position()?).delete(length()?)),
+            "delete" => {
+                let (at, length) = (position()?, length()?);
+                Ok(Reaching { delta: Delta::new().retain(at).delete(length), end: at.saturating_add(length) })
+            }
             "format" => {
                 let (at, length) = (position()?, length()?);
                 let changes = self.attributes.ok_or_else(|| missing(path, "attributes", "format"))?;
-                Ok(Delta::new().retain(at).format(length, attributes(path, Some(changes), limits)?))
+                let delta = Delta::new().retain(at).format(length, attributes(path, Some(changes), limits)?);
+                Ok(Reaching { delta, end: at.saturating_add(length) })
             }
             other => Err(Refusal::operation(
                 &format!("{path}.type"),
@@ -165,7 +182,14 @@ impl WireComponent {
 }
 
 /// Composes in a balanced tree: composition is associative, and one by one would take quadratic time.
-fn compose_all<U: Unit>(path: &str, mut parts: Vec<Delta<U>>) -> Result<Delta<U>, Refusal> {
+fn compose_all<U: Unit>(path: &str, parts: Vec<Reaching<U>>) -> Result<Reaching<U>, Refusal> {
+    let (mut end, mut grown) = (0, 0_isize);
+    for part in &parts {
+        // What the steps before it added is not in the document before them all.
+        end = end.max(part.end.saturating_add_signed(grown.saturating_neg()));
+        grown = grown.saturating_add(part.delta.length_change());
+    }
+    let mut parts: Vec<Delta<U>> = parts.into_iter().map(|part| part.delta).collect();
     while parts.len() > 1 {
         parts = parts
             .chunks(2)
@@ -176,7 +200,7 @@ fn compose_all<U: Unit>(path: &str, mut parts: Vec<Delta<U>>) -> Result<Delta<U>
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::operation(path, error.to_string()))?;
     }
-    Ok(parts.pop().unwrap_or_default())
+    Ok(Reaching { delta: parts.pop().unwrap_or_default(), end })
 }
 
 fn insertion(
