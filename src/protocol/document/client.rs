@@ -234,13 +234,12 @@ fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<T, Refusal>
             Ok(_) => String::new(),
             Err(at) => at.path().to_string(),
         };
-        let path = match (root, path.as_str()) {
-            ("", path) => path.to_owned(),
-            (root, "." | "") => root.to_owned(),
-            (root, path) => format!("{root}.{path}"),
-        };
         let said = error.to_string();
         let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
+        // What is missing has no place of its own; it is named where it should be.
+        let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let steps = [root, if path == "." { "" } else { &path }, missing.unwrap_or_default()];
+        let path = steps.into_iter().filter(|step| !step.is_empty()).collect::<Vec<_>>().join(".");
         // It quotes what it found, and an answer as large as the mistake would be one more.
         let (found, expected) = said.rsplit_once("expected ").unwrap_or((said, said));
         let message = match said.len() {
