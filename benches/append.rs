@@ -19,7 +19,7 @@ use scriptorium::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
     },
-    event_log::{Append, EventLog, NewEvent, Options, StreamName},
+    event_log::{Append, EventLog, Expected, NewEvent, Options, StreamName},
     telemetry::Metrics,
     text::{Attributes, Delta},
 };
@@ -217,5 +217,5 @@ fn edits(
     });
     let events = events.collect::<Outcome<_>>()?;
     let recorded_at = Timestamp(1_700_000_000_000_000 + i64::try_from(expected.0)?);
-    Ok(Append { stream: stream.clone(), expected, recorded_at, events })
+    Ok(Append { stream: stream.clone(), expected: Expected::At(expected), recorded_at, events })
 }

@@ -28,7 +28,7 @@ use scriptorium::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
     },
-    event_log::{Append, EventLog, NewEvent, Options, Snapshot, StreamName},
+    event_log::{Append, EventLog, Expected, NewEvent, Options, Snapshot, StreamName},
     projection::Document,
     telemetry::Metrics,
     text::{Attributes, Delta, Utf16},
@@ -508,7 +508,7 @@ async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
                     event(stream as u64, seq.0, 17, Timestamp(0)).map(|(event, _)| event)
                 });
                 let batch = batch.collect::<Outcome<Vec<_>>>()?;
-                let expected = Seq(seq.0 - events as u64);
+                let expected = Expected::At(Seq(seq.0 - events as u64));
                 let append = Append { stream: name.clone(), expected, recorded_at: Timestamp(1), events: batch };
                 let started = Instant::now();
                 log.append(append).await?;
@@ -560,7 +560,7 @@ async fn write_history(directory: &Path, edits: u64) -> Outcome<Document> {
     let (mut document, mut position) = (Document::new(), 0_usize);
     let mut version = 0;
     while version < edits {
-        let expected = Seq(version);
+        let expected = Expected::At(Seq(version));
         let mut events = Vec::new();
         while events.len() < 1_000 && version < edits {
             version += 1;

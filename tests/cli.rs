@@ -13,7 +13,7 @@ use scriptorium::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
     },
-    event_log::{Append, EventLog, NewEvent, Options, StreamName},
+    event_log::{Append, EventLog, Expected, NewEvent, Options, StreamName},
     telemetry::Metrics,
     text::{Attributes, Delta},
 };
@@ -66,7 +66,7 @@ impl Scene {
             event: Event::Edited(edited),
         }];
         let recorded_at = Timestamp(START + i64::try_from(expected.0 + 1).unwrap() * SECOND);
-        self.log.append(Append { stream, expected, recorded_at, events }).await.unwrap();
+        self.log.append(Append { stream, expected: Expected::At(expected), recorded_at, events }).await.unwrap();
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -32,7 +32,7 @@ struct Stream {
 
 impl Stream {
     fn append(&mut self, new: NewRows) -> Result<Head, Refusal> {
-        if new.expected != self.head.seq {
+        if !new.expected.admits(self.head.seq) {
             return Err(Refusal::Stale { head: self.head.seq });
         }
         let ids: HashSet<_> = new.rows.iter().map(|row| &row.message_id).collect();

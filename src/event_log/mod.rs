@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use audit::SavedSnapshot;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
-pub use types::{Append, AppliedMigration, Change, Head, NewEvent, Recorded, Snapshot, StreamName};
+pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
 
@@ -109,7 +109,7 @@ impl EventLog {
         let Append { stream, expected, recorded_at, events } = append;
         if events.is_empty() {
             let head = self.adapter.head(&stream).await?.unwrap_or_default();
-            return if head.seq == expected { Ok(head) } else { Err(AppendError::Stale { head: head.seq }) };
+            return if expected.admits(head.seq) { Ok(head) } else { Err(AppendError::Stale { head: head.seq }) };
         }
         let rows = events.into_iter().map(encode).collect::<Result<_, _>>()?;
         let rows = NewRows { stream: stream.clone(), expected, recorded_at, rows };

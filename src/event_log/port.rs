@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Head, StreamName, Unavailable};
+use super::{Expected, Head, StreamName, Unavailable};
 use crate::domain::{MessageId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -23,7 +23,7 @@ pub(super) struct NewRow {
 #[derive(Debug, Clone)]
 pub(super) struct NewRows {
     pub stream: StreamName,
-    pub expected: Seq,
+    pub expected: Expected,
     pub recorded_at: Timestamp,
     pub rows: Vec<NewRow>,
 }
@@ -32,7 +32,7 @@ impl NewRows {
     /// Where the stream ends after these, given where it ended before.
     pub(super) fn head_after(&self, before: Head) -> Head {
         Head {
-            seq: Seq(self.expected.0 + self.rows.len() as u64),
+            seq: Seq(before.seq.0 + self.rows.len() as u64),
             version: self.rows.last().map_or(before.version, |row| row.version),
             recorded_at: self.recorded_at.max(before.recorded_at),
         }
@@ -100,7 +100,7 @@ pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
 
 /// A database of events.
 pub(super) trait Adapter: Send + Sync {
-    /// Appends all rows or none; durable once it returns `Ok`. Refuses as stale before it looks for repeats.
+    /// Appends all rows or none; durable once it returns `Ok`, with the head after. Refuses as stale before it looks for repeats.
     fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>>;
     /// Up to `limit` events after a place.
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{json, value::to_raw_value};
 
-use super::{Append, AppendError, Change, EventLog, Head, NewEvent, Recorded, Snapshot, StreamName};
+use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 use crate::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
@@ -49,7 +49,7 @@ pub(super) fn typed(seq: u64, id: impl ToString, text: &str) -> NewEvent {
 pub(super) fn append(stream: &StreamName, expected: u64, ids: &[&str]) -> Append {
     let events = ids.iter().zip(expected..).map(|(id, seq)| typed(seq, id, &format!("text of {id}"))).collect();
     let recorded_at = Timestamp(1_000 + i64::try_from(expected).unwrap());
-    Append { stream: stream.clone(), expected: Seq(expected), recorded_at, events }
+    Append { stream: stream.clone(), expected: Expected::At(Seq(expected)), recorded_at, events }
 }
 
 pub(super) fn ids(events: &[Recorded]) -> Vec<(u64, &str)> {
@@ -167,6 +167,35 @@ pub(super) async fn appends_in_a_row_need_not_wait_for_each_other(log: EventLog)
         assert_eq!(answer.await.unwrap().seq, seq);
     }
     assert_eq!(everything(&log, &stream).await.len(), names.len());
+}
+
+pub(super) async fn who_expects_any_head_is_never_stale_and_gets_the_head_after(log: EventLog) {
+    let stream = stream("d");
+    let anywhere = |ids: &[&str]| Append { expected: Expected::Any, ..append(&stream, 0, ids) };
+    assert_eq!(log.append(anywhere(&[])).await.unwrap(), Head::default());
+    assert_eq!(log.append(anywhere(&["a", "b"])).await.unwrap().seq, Seq(2));
+    // All at once, so that they share transactions, among them one that must be at a place.
+    let names: Vec<_> = (0..40).map(|n| format!("m{n}")).collect();
+    let at = log.append(append(&stream, 2, &["at"])).boxed();
+    let others = names.iter().map(|id| log.append(anywhere(&[id, &format!("{id}-too")])).boxed());
+    let answers = join_all(std::iter::once(at).chain(others)).await;
+    let mut places: Vec<_> = answers.iter().skip(1).map(|answer| answer.as_ref().unwrap().seq.0).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), names.len(), "each one got its own head");
+    let head = if answers[0].is_ok() { 83 } else { 82 };
+    assert_eq!(log.append(anywhere(&[])).await.unwrap().seq, Seq(head));
+    let events = everything(&log, &stream).await;
+    assert_eq!(events.len() as u64, head);
+    for (id, answer) in names.iter().zip(&answers[1..]) {
+        let last = usize::try_from(answer.as_ref().unwrap().seq.0).unwrap();
+        assert_eq!(events[last - 2].message_id.as_str(), id, "the events of one append stand together");
+        assert_eq!(events[last - 1].message_id.as_str(), format!("{id}-too"));
+    }
+    // A message happens once, wherever the stream ends.
+    let Err(AppendError::Repeated(found)) = log.append(anywhere(&["new", "b"])).await else { panic!() };
+    assert_eq!(ids(&found), [(2, "b")]);
+    assert_eq!(log.append(anywhere(&[])).await.unwrap().seq, Seq(head));
 }
 
 pub(super) async fn a_stream_is_read_in_pages(log: EventLog) {
@@ -328,6 +357,7 @@ macro_rules! for_every_law {
             what_goes_in_comes_out an_append_onto_another_head_than_the_callers_is_stale
             a_repeated_message_refuses_the_whole_append_and_gives_the_outcomes_back one_bad_append_harms_no_other
             of_many_who_saw_the_same_head_one_wins appends_in_a_row_need_not_wait_for_each_other
+            who_expects_any_head_is_never_stale_and_gets_the_head_after
             a_stream_is_read_in_pages a_page_may_hold_large_and_odd_texts messages_are_found_by_their_ids
             versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
             snapshots_are_kept_for_a_while_and_can_be_dropped streams_are_listed_by_name

@@ -69,16 +69,35 @@ pub struct NewEvent {
     pub event: Event,
 }
 
+/// Where a stream must end for an append to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// At the head that the caller saw; [`Seq`] 0 for a stream without events.
+    At(Seq),
+    /// Wherever it ends: for streams whose events hold without those before them. Never stale.
+    Any,
+}
+
+impl Expected {
+    /// Whether a stream may end here.
+    pub(super) fn admits(self, head: Seq) -> bool {
+        match self {
+            Self::At(expected) => expected == head,
+            Self::Any => true,
+        }
+    }
+}
+
 /// Events that enter one stream together or not at all.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// The stream, which begins with its first event.
     pub stream: StreamName,
-    /// The head that the caller saw; [`Seq`] 0 for a stream without events.
-    pub expected: Seq,
+    /// Where the stream must end for it.
+    pub expected: Expected,
     /// When. Raised to the time of the head, should the clock have gone back.
     pub recorded_at: Timestamp,
-    /// What happened, in order; the first one becomes `expected + 1`.
+    /// What happened, in order; the first one comes right after the head.
     pub events: Vec<NewEvent>,
 }
 

@@ -11,7 +11,7 @@ use tracing::error;
 
 use crate::{
     domain::{DocumentId, MessageId, Rejection, Timestamp, Version},
-    event_log::{Append, AppendError, Damaged, ReadError, StreamName},
+    event_log::{Append, AppendError, Damaged, Expected, ReadError, StreamName},
     projection::Document,
 };
 
@@ -211,7 +211,7 @@ impl OpenDocument {
             if events.is_empty() {
                 return Ok(outcomes);
             }
-            let (stream, expected) = (self.stream.clone(), self.document.seq());
+            let (stream, expected) = (self.stream.clone(), Expected::At(self.document.seq()));
             match self.live.log.append(Append { stream, expected, recorded_at, events }).await {
                 Ok(_) => {
                     self.committed(working, recorded_at, &outcomes);

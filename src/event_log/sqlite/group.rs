@@ -103,13 +103,13 @@ impl<'a> Plan<'a> {
         let mut plan = Self { places: HashMap::new(), events: Vec::new(), heads: Vec::new() };
         for append in group {
             let place = plan.places.entry(&append.stream).or_insert(*known.streams.get(&append.stream)?);
-            if place.head.seq != append.expected {
+            if !append.expected.admits(place.head.seq) {
                 return None;
             }
+            let seqs = place.head.seq.0 + 1..;
             place.head = append.head_after(place.head);
             plan.heads.push(place.head);
             let (stream, recorded_at) = (place.id, place.head.recorded_at);
-            let seqs = append.expected.0 + 1..;
             plan.events.extend(append.rows.iter().zip(seqs).map(|(row, seq)| EventRow {
                 stream,
                 seq,
@@ -154,7 +154,7 @@ async fn objection(
 ) -> Result<Option<Refusal>, Trouble> {
     known.learn(connection, std::slice::from_ref(append)).await?;
     let head = known.streams.get(&append.stream).map(|place| place.head.seq).unwrap_or_default();
-    if head != append.expected {
+    if !append.expected.admits(head) {
         return Ok(Some(Refusal::Stale { head }));
     }
     let ids: HashSet<_> = append.rows.iter().map(|row| row.message_id.as_str()).collect();
