@@ -23,8 +23,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     (
         "live",
         &["clock", "domain", "event_log", "projection", "protocol", "settings", "telemetry", "text"],
-        // Of the WebSocket crate only its shared text, which is a frame for all its receivers.
-        &["tokio", "tokio_tungstenite", "tokio_util", "tracing"],
+        &["tokio", "tokio_util", "tracing"],
     ),
     (
         "server",

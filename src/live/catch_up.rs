@@ -38,7 +38,7 @@ impl Live {
             if !opening.acknowledged {
                 self.metrics.resume(Resume::Resumed);
                 let frame = subscriber.connection_ack(until, self.clock.now(), true);
-                subscriber.outbox.push(Item::Frame(frame));
+                subscriber.outbox.push(Item::Frames(frame));
                 self.metrics.messages_sent(Sent::Other, 1);
             }
             self.send_from_log(id, subscriber, since, until).await?;
@@ -72,15 +72,15 @@ impl Live {
     }
 
     async fn send_when_there_is_room(&self, id: &DocumentId, subscriber: &Subscriber, edit: &Committed) {
-        let is_own = edit.client == subscriber.client;
+        let is_own = subscriber.is_own(edit);
         let frame = subscriber.frame(id, edit);
-        if subscriber.outbox.waiting() + frame.len() > subscriber.outbox.helping() {
+        if subscriber.outbox.waiting() + frame.bytes() > subscriber.outbox.helping() {
             let patience = self.settings.patience;
             if timeout(patience, subscriber.outbox.emptied()).await.is_err() {
                 subscriber.outbox.cut_off();
             }
         }
-        subscriber.outbox.push(Item::Frame(frame));
+        subscriber.outbox.push(Item::Frames(frame));
         self.metrics.messages_sent(if is_own { Sent::Ack } else { Sent::Broadcast }, 1);
     }
 }

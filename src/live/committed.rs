@@ -5,14 +5,17 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use crate::{
     domain::{Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, UserId, Version},
     event_log::{NewEvent, Recorded},
-    protocol::document::{Broadcast, Form, Sending, ack, broadcast, position_sent},
+    protocol::{
+        document::{Broadcast, Form, Sending, ack, broadcast, position_sent},
+        frames::Frames,
+    },
     text::{CodePoints, Delta, Footprint, Op, Unit, Utf16},
 };
+
+use super::fan_out::Variant;
 
 /// A client instance of a user: who an edit is one's own or somebody else's for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,7 +41,7 @@ pub(super) struct Committed {
     pub(super) footprint: Footprint<Utf16>,
     /// When it was recorded, RFC 3339, shared by its batch.
     pub(super) timestamp: Arc<str>,
-    encoded: [OnceLock<Utf8Bytes>; 4],
+    encoded: [OnceLock<Frames>; 4],
 }
 
 impl Committed {
@@ -91,24 +94,23 @@ impl Committed {
     }
 
     /// The acknowledgement for its sender.
-    pub(super) fn ack(&self, sending: Sending) -> Utf8Bytes {
-        ack(&self.client.client, &self.message_id, self.version, &self.timestamp, sending).into()
+    pub(super) fn ack(&self, sending: Sending) -> Frames {
+        Frames::text(&ack(&self.client.client, &self.message_id, self.version, &self.timestamp, sending))
     }
 
     /// The broadcast for everybody else, encoded once per form and unit.
-    pub(super) fn broadcast(&self, document: &DocumentId, form: Form, encoding: PositionEncoding) -> Utf8Bytes {
+    pub(super) fn broadcast(&self, document: &DocumentId, Variant { form, encoding }: Variant) -> Frames {
         let differs = encoding == PositionEncoding::Utf32
             && (self.edit.in_code_points.is_some() || form == Form::Simple && self.inserts_pairs());
         let slot = usize::from(form == Form::Delta) + 2 * usize::from(differs);
-        self.encoded[slot]
-            .get_or_init(|| {
-                if differs {
-                    self.encode(document, &*self.in_code_points(), form)
-                } else {
-                    self.encode(document, &self.edit.applied, form)
-                }
-            })
-            .clone()
+        let encode = || {
+            if differs {
+                self.encode(document, &*self.in_code_points(), form)
+            } else {
+                self.encode(document, &self.edit.applied, form)
+            }
+        };
+        self.encoded[slot].get_or_init(encode).clone()
     }
 
     /// Whether it inserts characters outside of the Basic Multilingual Plane. The numbers of a delta do not
@@ -120,7 +122,7 @@ impl Committed {
         })
     }
 
-    fn encode<U: Unit>(&self, document: &DocumentId, applied: &Delta<U>, form: Form) -> Utf8Bytes {
+    fn encode<U: Unit>(&self, document: &DocumentId, applied: &Delta<U>, form: Form) -> Frames {
         let message = Broadcast {
             document_id: document,
             author: &self.client.user,
@@ -133,6 +135,6 @@ impl Committed {
             original_position: if self.edit.transformed { position_sent(&self.cause().received) } else { None },
             timestamp: &self.timestamp,
         };
-        broadcast(&message, form).into()
+        Frames::text(&broadcast(&message, form))
     }
 }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::DocumentId,
     protocol::{
         Refusal,
         document::{Sending, error},
     },
-    telemetry::{Metrics, Sent},
+    telemetry::Sent,
 };
 
 use super::{
     batch::{Outcome, WaitingEdit},
     committed::Committed,
     document::OpenDocument,
+    fan_out::FanOut,
     outbox::Item,
     subscriber::Subscriber,
 };
@@ -30,62 +30,73 @@ impl OpenDocument {
                 Outcome::Rejected(_) | Outcome::Delivered => (),
             }
         }
-        let mut sent = Tally::default();
-        let now = self.live.clock.now();
+        let accepted = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Accepted(committed) => Some(committed),
+            Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => None,
+        });
+        let mut accepted = FanOut::of(&self.id, accepted);
         for subscriber in &self.subscribers {
-            let is_sender = |edit: &WaitingEdit| edit.connection == subscriber.connection;
-            subscriber.outbox.push_all(edits.iter().zip(outcomes).filter_map(|(edit, outcome)| match outcome {
-                Outcome::Accepted(committed) => Some(sent.frame(subscriber, &self.id, committed)),
-                Outcome::Repeated(earlier) if is_sender(edit) => {
-                    sent.acks += 1;
-                    Some(Item::Frame(earlier.ack(Sending::Repeated)))
+            let mut items = Vec::new();
+            // What is for all, and has not been put yet because nothing for this one alone came in between.
+            let mut waiting = 0..0;
+            for (edit, outcome) in edits.iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Accepted(_) => waiting.end += 1,
+                    Outcome::Repeated(_) | Outcome::Rejected(_) if edit.connection == subscriber.connection => {
+                        accepted.put(waiting.clone(), subscriber, &mut items);
+                        waiting.start = waiting.end;
+                        items.extend(self.answer_alone(edit, outcome));
+                    }
+                    Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => (),
                 }
-                Outcome::Rejected(rejection) if is_sender(edit) => {
-                    let refusal = Refusal::of_rejection(rejection).of(&edit.message_id);
-                    metrics.messages_sent(Sent::Error, 1);
-                    metrics.error_sent(refusal.code.as_str());
-                    Some(Item::Frame(error(&refusal, &now.to_rfc3339(), Some(&edit.client.client)).into()))
-                }
-                Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => None,
-            }));
+            }
+            accepted.put(waiting, subscriber, &mut items);
+            subscriber.outbox.push_all(items);
         }
-        sent.count(metrics);
+        self.count(&accepted);
+    }
+
+    /// What only the sender of an edit gets to know.
+    fn answer_alone(&self, edit: &WaitingEdit, outcome: &Outcome) -> Option<Item> {
+        let metrics = &self.live.metrics;
+        match outcome {
+            Outcome::Repeated(earlier) => {
+                metrics.messages_sent(Sent::Ack, 1);
+                Some(Item::Frames(earlier.ack(Sending::Repeated)))
+            }
+            Outcome::Rejected(rejection) => {
+                let refusal = Refusal::of_rejection(rejection).of(&edit.message_id);
+                metrics.messages_sent(Sent::Error, 1);
+                metrics.error_sent(refusal.code.as_str());
+                let now = self.live.clock.now().to_rfc3339();
+                Some(Item::text(&error(&refusal, &now, Some(&edit.client.client))))
+            }
+            Outcome::Accepted(_) | Outcome::Delivered => None,
+        }
     }
 
     /// Sends edits that came from elsewhere.
     pub(super) fn deliver(&self, edits: &[Arc<Committed>]) {
-        let mut sent = Tally::default();
-        for subscriber in &self.subscribers {
-            let frames = edits.iter().map(|edit| sent.frame(subscriber, &self.id, edit));
-            subscriber.outbox.push_all(frames);
-        }
-        sent.count(&self.live.metrics);
+        self.send(&self.subscribers, edits);
     }
 
     pub(super) fn send_missed(&self, subscriber: &Subscriber, missed: &[Arc<Committed>]) {
-        let mut sent = Tally::default();
-        let frames = missed.iter().map(|edit| sent.frame(subscriber, &self.id, edit));
-        subscriber.outbox.push_all(frames);
-        sent.count(&self.live.metrics);
-    }
-}
-
-/// Counts what one round of deliveries sent.
-#[derive(Default)]
-struct Tally {
-    acks: u64,
-    broadcasts: u64,
-}
-
-impl Tally {
-    fn frame(&mut self, subscriber: &Subscriber, document: &DocumentId, edit: &Committed) -> Item {
-        let is_own = edit.client == subscriber.client;
-        *(if is_own { &mut self.acks } else { &mut self.broadcasts }) += 1;
-        Item::Frame(subscriber.frame(document, edit))
+        self.send(std::slice::from_ref(subscriber), missed);
     }
 
-    fn count(&self, metrics: &Metrics) {
-        metrics.messages_sent(Sent::Ack, self.acks);
-        metrics.messages_sent(Sent::Broadcast, self.broadcasts);
+    fn send(&self, receivers: &[Subscriber], edits: &[Arc<Committed>]) {
+        let mut edits = FanOut::of(&self.id, edits.iter());
+        for subscriber in receivers {
+            let mut items = Vec::new();
+            edits.put(0..edits.len(), subscriber, &mut items);
+            subscriber.outbox.push_all(items);
+        }
+        self.count(&edits);
+    }
+
+    fn count(&self, edits: &FanOut<'_>) {
+        let (acks, broadcasts) = edits.sent();
+        self.live.metrics.messages_sent(Sent::Ack, acks);
+        self.live.metrics.messages_sent(Sent::Broadcast, broadcasts);
     }
 }

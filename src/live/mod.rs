@@ -8,6 +8,7 @@ mod context;
 mod deliver;
 mod directory;
 mod document;
+mod fan_out;
 mod load;
 mod opening;
 mod outbox;

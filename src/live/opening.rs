@@ -73,14 +73,14 @@ impl OpenDocument {
 
     fn acknowledge(&self, subscriber: &Subscriber, resumed: bool) {
         let frame = subscriber.connection_ack(self.document.version(), self.live.clock.now(), resumed);
-        subscriber.outbox.push(Item::Frame(frame));
+        subscriber.outbox.push(Item::Frames(frame));
         self.live.metrics.messages_sent(Sent::Other, 1);
     }
 
     /// What was committed after `since`, where that is in memory and can be sent in one go.
     fn missed(&self, subscriber: &Subscriber, since: Version) -> Option<Vec<Arc<Committed>>> {
         let missed = self.recent.after(since)?;
-        let bytes: usize = missed.clone().map(|edit| subscriber.frame(&self.id, edit).len()).sum();
+        let bytes: usize = missed.clone().map(|edit| subscriber.frame(&self.id, edit).bytes()).sum();
         (bytes <= subscriber.outbox.helping()).then(|| missed.cloned().collect())
     }
 

@@ -9,22 +9,47 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     domain::{ClientId, MessageId},
-    protocol::{ErrorCode, Refusal, document::Sync},
+    protocol::{ErrorCode, Refusal, document::Sync, frames::Frames},
     telemetry::CloseReason,
 };
 
 /// Something to send.
 #[derive(Debug)]
 pub enum Item {
-    /// A frame, ready as it is and shared by all its receivers.
-    Frame(Utf8Bytes),
+    /// Messages, ready as they are and shared by all their receivers.
+    Frames(Frames),
+    /// What the WebSocket protocol itself answers, as a pong: one or more whole frames.
+    Control(Bytes),
     /// A whole document: cheap to hold, and encoded only when its turn comes, by the connection's own task.
     Sync(Box<Sync>, Option<(ClientId, Option<MessageId>)>),
+}
+
+impl Item {
+    /// A message.
+    pub fn text(message: &str) -> Self {
+        Self::Frames(Frames::text(message))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.bytes(),
+            Self::Control(frames) => frames.len(),
+            Self::Sync(sync, _) => SYNC_BYTES + USER_BYTES * sync.active_users.len(),
+        }
+    }
+
+    fn messages(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.count(),
+            Self::Control(_) => 0,
+            Self::Sync(..) => 1,
+        }
+    }
 }
 
 /// Why and how the server ends a connection.
@@ -78,6 +103,7 @@ pub struct Outbox {
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
+    messages: usize,
     goodbye: Option<Goodbye>,
 }
 
@@ -86,6 +112,8 @@ struct State {
 pub struct Taken {
     /// Everything that waited, in order.
     pub items: VecDeque<Item>,
+    /// How many messages that was.
+    pub messages: usize,
     /// How many bytes that was.
     pub bytes: usize,
     /// Say goodbye after the items, and send nothing more.
@@ -130,10 +158,8 @@ impl Outbox {
             return self.cut_off();
         }
         for item in items {
-            state.bytes += match &item {
-                Item::Frame(frame) => frame.len(),
-                Item::Sync(sync, _) => SYNC_BYTES + USER_BYTES * sync.active_users.len(),
-            };
+            state.bytes += item.bytes();
+            state.messages += item.messages();
             state.items.push_back(item);
         }
         drop(state);
@@ -193,6 +219,7 @@ impl Outbox {
                 if !state.items.is_empty() || state.goodbye.is_some() {
                     let taken = Taken {
                         items: mem::take(&mut state.items),
+                        messages: mem::take(&mut state.messages),
                         bytes: mem::take(&mut state.bytes),
                         goodbye: state.goodbye.clone(),
                     };

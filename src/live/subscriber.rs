@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use crate::{
     domain::{DocumentId, PositionEncoding, Timestamp, Version},
-    protocol::document::{ActiveUser, ConnectionAck, Form, Sending, connection_ack},
+    protocol::{
+        document::{ActiveUser, ConnectionAck, Form, Sending, connection_ack},
+        frames::Frames,
+    },
 };
 
 use super::{
     committed::{ClientKey, Committed},
     document::ConnectionId,
+    fan_out::Variant,
     outbox::Outbox,
 };
 
@@ -44,18 +46,23 @@ pub struct Opening {
 }
 
 impl Subscriber {
+    /// Whether an edit is its own: those are acknowledged, the others are broadcast to it.
+    pub(super) fn is_own(&self, edit: &Committed) -> bool {
+        edit.client == self.client
+    }
+
+    pub(super) fn variant(&self) -> Variant {
+        Variant { form: self.form, encoding: self.encoding }
+    }
+
     /// A committed edit as this connection gets it.
-    pub(super) fn frame(&self, document: &DocumentId, edit: &Committed) -> Utf8Bytes {
-        if edit.client == self.client {
-            edit.ack(Sending::First)
-        } else {
-            edit.broadcast(document, self.form, self.encoding)
-        }
+    pub(super) fn frame(&self, document: &DocumentId, edit: &Committed) -> Frames {
+        if self.is_own(edit) { edit.ack(Sending::First) } else { edit.broadcast(document, self.variant()) }
     }
 
     /// The connection's first frame.
-    pub(super) fn connection_ack(&self, version: Version, now: Timestamp, resumed: bool) -> Utf8Bytes {
-        connection_ack(&ConnectionAck {
+    pub(super) fn connection_ack(&self, version: Version, now: Timestamp, resumed: bool) -> Frames {
+        Frames::text(&connection_ack(&ConnectionAck {
             client_id: &self.client.client,
             user_id: &self.client.user,
             permissions: &self.permissions,
@@ -63,7 +70,6 @@ impl Subscriber {
             server_time: &now.to_rfc3339(),
             encoding: self.encoding,
             resumed,
-        })
-        .into()
+        }))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod document;
 mod error;
+pub mod frames;
 mod json;
 
 pub use error::{ErrorCode, Refusal};

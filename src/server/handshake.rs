@@ -10,8 +10,6 @@ use super::problem::Problem;
 
 /// Bytes read at a time. Small, because each connection has such a buffer all its life.
 const READ_BUFFER: usize = 4 * 1024;
-/// Bytes gathered before they are written without being flushed.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 /// The key of a well-formed request for an upgrade.
 pub(super) fn key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
@@ -54,7 +52,6 @@ pub(super) fn accept(key: &HeaderValue, protocol: Option<&'static str>) -> warp:
 pub(super) fn config(message_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(message_bytes))
         .max_frame_size(Some(message_bytes))
 }

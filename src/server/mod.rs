@@ -7,6 +7,7 @@ mod problem;
 mod request;
 mod routes;
 mod session;
+mod socket;
 mod writer;
 
 use std::{

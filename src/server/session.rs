@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{
-    StreamExt,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -38,7 +35,8 @@ use super::{
     handshake,
     heard::Heard,
     request::OpenRequest,
-    writer::{Framing, GOODBYE_GRACE, Socket, Writer},
+    socket::{Incoming, Outgoing, Reading, Unsent},
+    writer::{Framing, GOODBYE_GRACE, Writer},
 };
 
 /// Serves a connection once its upgrade is through.
@@ -54,7 +52,7 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
     let opened = Box::pin(connection.open(request)).await;
     let end = match opened {
         Ok(session) => {
-            let end = session.listen(&mut connection.stream).await;
+            let end = session.listen(&mut connection.incoming).await;
             Box::pin(session.leave()).await;
             end
         }
@@ -68,9 +66,9 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
 struct Connection {
     id: ConnectionId,
     shared: Arc<Shared>,
-    stream: SplitStream<Socket>,
+    incoming: Incoming,
     outbox: Arc<Outbox>,
-    writer: JoinHandle<SplitSink<Socket, Message>>,
+    writer: JoinHandle<Outgoing>,
     started: Instant,
     _last_word: LastWord,
 }
@@ -85,26 +83,27 @@ impl Connection {
             }
         };
         let config = handshake::config(shared.settings.limits.message_bytes);
-        let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
-        shared.metrics.connection_opened(Dialect::Document);
-        let (sink, stream) = socket.split();
         let outbox = Arc::new(Outbox::new(shared.settings.limits.outbox_bytes));
+        let (half, socket) = tokio::io::split(io);
+        let reading = Reading { half, outbox: Arc::clone(&outbox) };
+        let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
+        shared.metrics.connection_opened(Dialect::Document);
         let writer = Writer {
-            sink,
+            socket,
             outbox: Arc::clone(&outbox),
             framing,
             ping_every: shared.settings.heartbeat.interval,
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),
-            is_interrupted: false,
+            unsent: Unsent::default(),
         };
         let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
-        Some(Self { id, shared, stream, outbox, writer, started: Instant::now(), _last_word: last_word })
+        Some(Self { id, shared, incoming, outbox, writer, started: Instant::now(), _last_word: last_word })
     }
 
     /// Finds out who it is and opens the document.
-    async fn open(&self, request: OpenRequest) -> Result<Session, Goodbye> {
+    async fn open(&mut self, request: OpenRequest) -> Result<Session, Goodbye> {
         let (shared, now) = (&self.shared, self.shared.clock.now());
         let identity = shared
             .authenticator
@@ -146,19 +145,21 @@ impl Connection {
     }
 
     /// Says goodbye and counts.
-    async fn finish(self, end: End, document: &DocumentId, client: &ClientId) {
+    async fn finish(mut self, end: End, document: &DocumentId, client: &ClientId) {
         let (code, reason) = match &end {
             End::Server(goodbye) => (goodbye.code, goodbye.metric),
             End::Client { code, metric } => (*code, *metric),
         };
+        // The answer to the client's own goodbye, if it said one: tungstenite has it ready.
+        let _ = self.incoming.flush().await;
         self.outbox.close(match end {
             End::Server(goodbye) => goodbye,
             End::Client { metric, .. } => Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None },
         });
-        if let Ok(sink) = self.writer.await
+        if let Ok(outgoing) = self.writer.await
             && !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost)
         {
-            linger(sink, self.stream).await;
+            linger(outgoing, self.incoming).await;
         }
         let lasted = self.started.elapsed();
         if reason == CloseReason::SlowConsumer {
@@ -182,12 +183,11 @@ impl Drop for LastWord {
 /// Hangs up, and reads away what the peer still sends after our goodbye: closing a socket with unread data
 /// resets it, and the peer would never see why. The end of our side comes first: a peer that keeps to the
 /// protocol waits for it (RFC 6455, 7.1.1).
-async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
-    let Ok(mut socket) = stream.reunite(sink) else { return };
+async fn linger(mut outgoing: Outgoing, mut incoming: Incoming) {
     let drain = async {
-        let _ = socket.get_mut().shutdown().await;
+        let _ = outgoing.shutdown().await;
         let mut rest = [0; 4096];
-        while matches!(socket.get_mut().read(&mut rest).await, Ok(read) if read > 0) {}
+        while matches!(incoming.get_mut().half.read(&mut rest).await, Ok(read) if read > 0) {}
     };
     // A peer that goes on sending has had its chance.
     let _ = timeout(GOODBYE_GRACE, drain).await;
@@ -231,13 +231,13 @@ struct Session {
 
 impl Session {
     /// Reads frames until somebody ends the conversation.
-    async fn listen(&self, stream: &mut SplitStream<Socket>) -> End {
+    async fn listen(&self, incoming: &mut Incoming) -> End {
         let mut stop = std::pin::pin!(self.stopped());
         loop {
             let frame = tokio::select! {
                 biased;
                 goodbye = stop.as_mut() => return End::Server(goodbye),
-                frame = stream.next() => frame,
+                frame = incoming.next() => frame,
             };
             let now = Instant::now();
             self.heard.note(now);
@@ -327,7 +327,7 @@ impl Session {
                 metrics.message_received(Received::Ping);
                 let server_time = self.shared.clock.now().millis();
                 let frame = pong(&timestamp, server_time, &self.client.client, message_id.as_ref());
-                self.outbox.push(Item::Frame(frame.into()));
+                self.outbox.push(Item::text(&frame));
                 metrics.messages_sent(Sent::Pong, 1);
                 None
             }
@@ -338,7 +338,7 @@ impl Session {
         self.shared.metrics.error_sent(refusal.code.as_str());
         self.shared.metrics.messages_sent(Sent::Error, 1);
         let now = self.shared.clock.now().to_rfc3339();
-        self.outbox.push(Item::Frame(error(refusal, &now, Some(&self.client.client)).into()));
+        self.outbox.push(Item::text(&error(refusal, &now, Some(&self.client.client))));
     }
 
     /// Leaves the document, once everything that was sent to it has been answered.

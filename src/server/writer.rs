@@ -1,45 +1,35 @@
 //! The writing half of a connection: what is in the outbox goes out, as much as there is with one flush.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, stream::SplitSink};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message, Utf8Bytes,
-        protocol::{
-            CloseFrame,
-            frame::{
-                Frame,
-                coding::{CloseCode, Data, OpCode},
-            },
-        },
-    },
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, MissedTickBehavior, timeout},
 };
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
     clock::Clock,
     domain::{ClientId, MessageId},
     live::{Goodbye, Item, Outbox},
-    protocol::document::{Sync, disconnect, document_sync, error},
+    protocol::{
+        document::{Sync, disconnect, document_sync, error},
+        frames::{self, Frames},
+    },
     telemetry::{CloseReason, Metrics, Sent},
 };
 
-/// A WebSocket of ours.
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+use super::socket::{Outgoing, Unsent};
 
 /// How long a client may take for the last frames before the connection is dropped.
 pub(super) const GOODBYE_GRACE: Duration = Duration::from_secs(2);
 /// A document longer than this is encoded on a thread of its own, not among the connections.
 const LONG: usize = 256 * 1024;
-/// Bytes of a message that go into one frame.
-const PART: usize = 32 * 1024;
-/// With `batch=true`: frames in one array at most.
+/// With `batch=true`: events in one array at most.
 const BATCH: usize = 256;
+/// With `batch=true`: bytes after which an array takes no further event.
+const BATCH_BYTES: usize = 32 * 1024;
 
 /// Whether several events may come in one frame, as a JSON array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,163 +39,154 @@ pub(super) enum Framing {
 }
 
 pub(super) struct Writer {
-    pub(super) sink: SplitSink<Socket, Message>,
+    pub(super) socket: Outgoing,
     pub(super) outbox: Arc<Outbox>,
     pub(super) framing: Framing,
     pub(super) ping_every: Duration,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
-    /// A message may have been left half sent: only a close frame can follow.
-    pub(super) is_interrupted: bool,
+    /// What the last attempt to write has left behind.
+    pub(super) unsent: Unsent,
 }
 
 impl Writer {
-    /// Writes until the goodbye has been said or the connection breaks. Gives the sink back, so that the
-    /// two halves can be joined again and the rest of what the peer sends be read away.
-    pub(super) async fn run(mut self) -> SplitSink<Socket, Message> {
+    /// Writes until the goodbye has been said or the connection breaks. Gives the socket back, so that it can
+    /// be hung up and the rest of what the peer sends be read away.
+    pub(super) async fn run(mut self) -> Outgoing {
         let mut ping = tokio::time::interval_at(Instant::now() + self.ping_every, self.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Arc::clone(&self.outbox);
-        loop {
+        let is_interrupted = loop {
             let (items, is_last) = tokio::select! {
                 taken = outbox.take() => {
-                    self.metrics.outbox_depth(taken.items.len(), taken.bytes);
-                    (Some(taken.items), taken.goodbye.is_some())
+                    self.metrics.outbox_depth(taken.messages, taken.bytes);
+                    (taken.items, taken.goodbye.is_some())
                 }
-                _ = ping.tick() => (None, false),
+                _ = ping.tick() => (VecDeque::from([Item::Control(Bytes::from_static(frames::PING))]), false),
             };
             // On the heap while it lasts: an idle connection has nothing to send, and should cost nothing for it.
             let sent = Box::pin(self.send(items)).await;
             if sent.is_err() || is_last {
-                self.is_interrupted = sent.is_err();
-                break;
+                break sent.is_err();
             }
-        }
+        };
         match outbox.goodbye() {
-            Some(goodbye) => Box::pin(self.say(&goodbye)).await,
+            Some(goodbye) => Box::pin(self.say(&goodbye, is_interrupted)).await,
             // Nobody else would notice: whoever waits for room in the outbox must not wait for ever.
             None => outbox.close(Goodbye::LOST),
         }
-        self.sink
+        self.socket
     }
 
-    /// Feeds all items, or a ping instead of them, then flushes once. A client that does not take them is
-    /// waited for, but no longer than a moment once its goodbye is due.
-    async fn send(&mut self, items: Option<VecDeque<Item>>) -> Result<(), Error> {
-        let (sink, framing) = (&mut self.sink, self.framing);
-        let send = async move {
-            if items.is_none() {
-                sink.feed(Message::Ping(Bytes::new())).await?;
-            }
+    /// Writes all items. A client that does not take them is waited for, but no longer than a moment once its
+    /// goodbye is due.
+    async fn send(&mut self, items: VecDeque<Item>) -> io::Result<()> {
+        let (socket, unsent, framing) = (&mut self.socket, &mut self.unsent, self.framing);
+        let send = async {
             let mut gathered = Gathered::default();
-            for item in items.into_iter().flatten() {
-                // One at a time: a document is encoded only when the one before it has gone out.
-                let text = match item {
-                    Item::Frame(frame) => frame,
-                    Item::Sync(sync, asked_by) => encode(sync, asked_by).await?,
+            for item in items {
+                let long = match (item, framing) {
+                    (Item::Frames(frames), Framing::Single) => {
+                        unsent.add(frames.into_bytes());
+                        continue;
+                    }
+                    (Item::Frames(frames), Framing::Batched) => {
+                        frames.texts().for_each(|text| gathered.add(&text, unsent));
+                        continue;
+                    }
+                    (Item::Control(frames), _) => {
+                        gathered.take(unsent);
+                        unsent.add(frames);
+                        continue;
+                    }
+                    (Item::Sync(sync, asked_by), _) => (sync, asked_by),
                 };
-                let message = match framing {
-                    Framing::Single => Some(text),
-                    Framing::Batched => gathered.add(text),
-                };
-                for part in message.into_iter().flat_map(in_parts) {
-                    sink.feed(part).await?;
+                // A document is encoded only when all before it has gone out, and goes out in parts.
+                gathered.take(unsent);
+                socket.write_all_buf(unsent).await?;
+                for part in frames::in_parts(encode(long.0, long.1).await?) {
+                    unsent.add(part);
+                    socket.write_all_buf(unsent).await?;
                 }
             }
-            for part in gathered.take().into_iter().flat_map(in_parts) {
-                sink.feed(part).await?;
-            }
-            sink.flush().await
+            gathered.take(unsent);
+            socket.write_all_buf(unsent).await?;
+            socket.flush().await
         };
-        tokio::select! {
+        let sent = tokio::select! {
             sent = send => sent,
             () = async { drop(self.outbox.closed().await); tokio::time::sleep(GOODBYE_GRACE).await } => {
-                Err(Error::ConnectionClosed)
+                Err(io::ErrorKind::TimedOut.into())
             }
+        };
+        if sent.is_ok() {
+            // Room for what was sent is not kept for what may never come.
+            self.unsent = Unsent::default();
         }
+        sent
     }
 
-    async fn say(&mut self, goodbye: &Goodbye) {
+    /// What is said after an interruption cannot be a message, which may come in the middle of another: only a
+    /// close frame can follow, once the frame that was begun is through.
+    async fn say(&mut self, goodbye: &Goodbye, is_interrupted: bool) {
         if matches!(goodbye.metric, CloseReason::ClientClosed | CloseReason::ClientLost) {
-            // Sends the answer to the client's own goodbye, if it said one.
-            let _ = tokio::time::timeout(GOODBYE_GRACE, self.sink.close()).await;
+            // The answer to the client's own goodbye, if it said one, was the last in the outbox.
             return;
         }
-        let mut last = Vec::new();
-        if let Some(refusal) = goodbye.refusal.as_ref().filter(|_| !self.is_interrupted) {
+        self.unsent.finish_frame();
+        if let Some(refusal) = goodbye.refusal.as_ref().filter(|_| !is_interrupted) {
             self.metrics.error_sent(refusal.code.as_str());
             self.metrics.messages_sent(Sent::Error, 1);
-            last.push(error(refusal, &self.clock.now().to_rfc3339(), None));
+            let refusal = error(refusal, &self.clock.now().to_rfc3339(), None);
+            self.unsent.add(Frames::text(&refusal).into_bytes());
         }
-        if goodbye.code != u16::from(CloseCode::Normal) && !self.is_interrupted {
+        if goodbye.code != u16::from(CloseCode::Normal) && !is_interrupted {
             self.metrics.messages_sent(Sent::Other, 1);
-            last.push(disconnect(goodbye.reason, goodbye.code));
+            self.unsent.add(Frames::text(&disconnect(goodbye.reason, goodbye.code)).into_bytes());
         }
-        let frame = CloseFrame { code: goodbye.code.into(), reason: Utf8Bytes::from_static(goodbye.reason) };
-        let last = last.into_iter().map(|text| Message::Text(text.into()));
+        self.unsent.add(frames::close(goodbye.code, goodbye.reason));
         // The peer may be gone already; there is nobody left to tell.
-        let _ = tokio::time::timeout(GOODBYE_GRACE, async {
-            for message in last.chain([Message::Close(Some(frame))]) {
-                self.sink.feed(message).await?;
-            }
-            self.sink.flush().await
-        })
-        .await;
+        let _ = timeout(GOODBYE_GRACE, self.socket.write_all_buf(&mut self.unsent)).await;
     }
-}
-
-/// A long message as several frames: the buffer that a connection writes through keeps the size of the
-/// largest frame that ever went through it.
-fn in_parts(message: Utf8Bytes) -> impl Iterator<Item = Message> {
-    let length = message.len();
-    let whole = (length <= PART).then(|| Message::Text(message.clone()));
-    let bytes = Bytes::from(message);
-    let parts = (0..if whole.is_some() { 0 } else { length }).step_by(PART).map(move |start| {
-        let end = (start + PART).min(length);
-        let kind = if start == 0 { Data::Text } else { Data::Continue };
-        Message::Frame(Frame::message(bytes.slice(start..end), OpCode::Data(kind), end == length))
-    });
-    whole.into_iter().chain(parts)
 }
 
 /// With `batch=true`: events that go out as one array.
 #[derive(Default)]
 struct Gathered {
-    events: Vec<Utf8Bytes>,
-    bytes: usize,
+    /// The array without its last bracket.
+    array: Vec<u8>,
+    events: usize,
 }
 
 impl Gathered {
-    /// Adds an event; gives an array when there is enough for one.
-    fn add(&mut self, event: Utf8Bytes) -> Option<Utf8Bytes> {
-        self.bytes += event.len();
-        self.events.push(event);
-        if self.events.len() >= BATCH || self.bytes >= PART { self.take() } else { None }
+    /// Adds an event; passes an array on when there is enough for one.
+    fn add(&mut self, event: &[u8], unsent: &mut Unsent) {
+        self.array.push(if self.events == 0 { b'[' } else { b',' });
+        self.array.extend_from_slice(event);
+        self.events += 1;
+        if self.events >= BATCH || self.array.len() >= BATCH_BYTES {
+            self.take(unsent);
+        }
     }
 
-    fn take(&mut self) -> Option<Utf8Bytes> {
-        self.bytes = 0;
-        match self.events.len() {
-            0 | 1 => self.events.pop(),
-            _ => {
-                let texts: Vec<&str> = self.events.iter().map(Utf8Bytes::as_str).collect();
-                let array = format!("[{}]", texts.join(","));
-                self.events.clear();
-                Some(array.into())
-            }
+    /// Passes on what there is; one event alone goes as it is.
+    fn take(&mut self, unsent: &mut Unsent) {
+        let mut array = std::mem::take(&mut self.array);
+        match std::mem::take(&mut self.events) {
+            0 => return,
+            1 => drop(array.remove(0)),
+            _ => array.push(b']'),
         }
+        frames::in_parts(array).for_each(|part| unsent.add(part));
     }
 }
 
-async fn encode(sync: Box<Sync>, asked_by: Option<(ClientId, Option<MessageId>)>) -> Result<Utf8Bytes, Error> {
+async fn encode(sync: Box<Sync>, asked_by: Option<(ClientId, Option<MessageId>)>) -> io::Result<Vec<u8>> {
     let is_long = sync.length() >= LONG;
     let encode = move || match &asked_by {
         Some((client, message)) => document_sync(&sync, (Some(client), message.as_ref())),
         None => document_sync(&sync, (None, None)),
     };
-    if !is_long {
-        return Ok(encode().into());
-    }
-    let encoded = tokio::task::spawn_blocking(encode).await;
-    encoded.map(Utf8Bytes::from).map_err(|_| Error::ConnectionClosed)
+    let encoded = if is_long { tokio::task::spawn_blocking(encode).await? } else { encode() };
+    Ok(encoded.into_bytes())
 }
