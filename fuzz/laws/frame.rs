@@ -47,7 +47,9 @@ pub(crate) fn check(frame: &str) -> Tally {
                     match message.map(|message| message.event) {
                         Err(refusal) => tally.refuse(&refusal),
                         Ok(ClientEvent::Edit(edit)) => tally.edit(frame, &edit, encoding),
-                        Ok(ClientEvent::Sync { .. } | ClientEvent::Ping { .. }) => tally.other += 1,
+                        Ok(ClientEvent::Sync { .. } | ClientEvent::Ping { .. } | ClientEvent::Authenticate { .. }) => {
+                            tally.other += 1
+                        }
                     }
                 }
             }

@@ -101,6 +101,10 @@ pub enum Reason {
     NoSubject,
     /// No `exp`.
     NoExpiry,
+    /// In the place of a connection's token: it is somebody else's.
+    OtherUser,
+    /// In the place of a connection's token: nobody has one here.
+    NotAsked,
 }
 
 impl Reason {
@@ -117,6 +121,8 @@ impl Reason {
             Self::WrongAudience => "wrong_audience",
             Self::NoSubject => "no_subject",
             Self::NoExpiry => "no_expiry",
+            Self::OtherUser => "other_user",
+            Self::NotAsked => "not_asked",
         }
     }
 
@@ -132,6 +138,8 @@ impl Reason {
             Self::WrongAudience => "the token is for another audience",
             Self::NoSubject => "the token has no `sub`",
             Self::NoExpiry => "the token has no `exp`",
+            Self::OtherUser => "the token is of another user than the connection",
+            Self::NotAsked => "this service asks for no tokens",
         }
     }
 }
@@ -195,6 +203,13 @@ impl Authenticator {
             Mode::Guests => Ok(guest_identity(guest)),
             Mode::Tokens(verifier) => verifier.verify(token.ok_or(Denied { reason: Reason::Missing })?, now),
         }
+    }
+
+    /// Who `user` is with another token: what may replace the one that they came with.
+    pub fn renew(&self, user: &UserId, token: &str, now: Timestamp) -> Result<Identity, Denied> {
+        let Mode::Tokens(verifier) = &self.0 else { return Err(Denied { reason: Reason::NotAsked }) };
+        let identity = verifier.verify(token, now)?;
+        if identity.user_id == *user { Ok(identity) } else { Err(Denied { reason: Reason::OtherUser }) }
     }
 }
 

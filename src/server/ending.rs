@@ -52,7 +52,11 @@ const fn policy(code: u16, reason: &'static str) -> Goodbye {
 
 pub(super) fn unauthorized(denied: Denied) -> Goodbye {
     Goodbye { code: 4003, reason: "unauthorized", metric: CloseReason::Unauthorized, refusal: None }
-        .because(Refusal::new(ErrorCode::Unauthorized, denied.to_string()).with("reason", denied.reason.as_str()))
+        .because(not_accepted(denied))
+}
+
+pub(super) fn not_accepted(denied: Denied) -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, denied.to_string()).with("reason", denied.reason.as_str())
 }
 
 pub(super) fn no_read(permissions: PermissionSet) -> Goodbye {

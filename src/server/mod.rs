@@ -1,13 +1,16 @@
 //! The HTTP server: routes, WebSocket sessions, health and metrics.
 
+mod connection;
 mod ending;
 mod handshake;
 mod heard;
+mod permission;
 mod problem;
 mod request;
 mod routes;
 mod session;
 mod socket;
+mod standing;
 mod writer;
 
 use std::{

@@ -9,7 +9,7 @@ use warp::{Filter, Rejection, Reply, filters::BoxedFilter};
 
 use crate::telemetry::Refusal;
 
-use super::{Shared, handshake, problem::Problem, request, request::OpenRequest, session};
+use super::{Shared, connection, handshake, problem::Problem, request, request::OpenRequest};
 
 /// A log that takes longer for one small write is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ fn open(
         .place()
         .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
     let protocol = request.offers_bearer.then_some("bearer");
-    shared.sessions.spawn(session::run(Arc::clone(shared), upgrade, request, place));
+    shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place));
     Ok(handshake::accept(&key, protocol))
 }
 

@@ -1,237 +1,47 @@
-//! One connection of the document dialect, from its upgrade to its end.
+//! A conversation about one document: what its client sends, judged and handed on.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::{Role, frame::coding::CloseCode},
-};
-use tracing::{debug, info};
+use futures_util::StreamExt;
+use tokio::{sync::oneshot, time::Instant};
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::{
-    auth::{Identity, Permission, PermissionSet},
-    domain::{ClientId, DocumentId, MessageId, Timestamp},
-    live::{ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Joined, Outbox, Subscriber, WaitingEdit},
+    auth::Permission,
+    domain::{MessageId, Timestamp},
+    live::{ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Outbox, WaitingEdit},
     protocol::{
         ErrorCode, Refusal,
-        document::{ActiveUser, ClientEvent, ClientMessage, EditLimits, Reader, error, pong},
+        document::{ClientEvent, ClientMessage, Reader, Token, authenticated, error, pong, token_expiring},
     },
-    telemetry::{CloseReason, Dialect, Received, Sent},
+    telemetry::{CloseReason, Received, Sent},
 };
 
 use super::{
-    Place, Shared,
-    ending::{End, broken, insufficient, no_read, not_found, token_expired, unauthorized, unavailable},
-    handshake,
+    Shared,
+    ending::{End, broken, insufficient, no_read, not_accepted, token_expired, unavailable},
     heard::Heard,
-    request::OpenRequest,
-    socket::{Incoming, Outgoing, Reading, Unsent},
-    writer::{Framing, GOODBYE_GRACE, Writer},
+    permission,
+    socket::Incoming,
+    standing::Standing,
 };
 
-/// Serves a connection once its upgrade is through.
-///
-/// What only the beginning and the end need lives on the heap while it is needed: thousands of connections
-/// are idle, and each keeps the largest state that this function ever has.
-pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest, place: Place) {
-    let framing = if request.batch { Framing::Batched } else { Framing::Single };
-    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing, place.connection)).await else {
-        return;
-    };
-    let (document, client) = (request.document_id.clone(), request.client_id.clone());
-    let opened = Box::pin(connection.open(request)).await;
-    let end = match opened {
-        Ok(session) => {
-            let end = session.listen(&mut connection.incoming).await;
-            Box::pin(session.leave()).await;
-            end
-        }
-        Err(goodbye) => End::Server(goodbye),
-    };
-    Box::pin(connection.finish(end, &document, &client)).await;
-    drop(place);
-}
-
-/// A socket with its writer.
-struct Connection {
-    id: ConnectionId,
-    shared: Arc<Shared>,
-    incoming: Incoming,
-    outbox: Arc<Outbox>,
-    writer: JoinHandle<Outgoing>,
-    started: Instant,
-    _last_word: LastWord,
-}
-
-impl Connection {
-    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing, id: ConnectionId) -> Option<Self> {
-        let io = match upgrade.await {
-            Ok(io) => TokioIo::new(io),
-            Err(error) => {
-                debug!(%error, "an upgrade came to nothing");
-                return None;
-            }
-        };
-        let config = handshake::config(shared.settings.limits.message_bytes);
-        let outbox = Arc::new(Outbox::new(shared.settings.limits.outbox_bytes));
-        let (half, socket) = tokio::io::split(io);
-        let reading = Reading { half, outbox: Arc::clone(&outbox) };
-        let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
-        shared.metrics.connection_opened(Dialect::Document);
-        let writer = Writer {
-            socket,
-            outbox: Arc::clone(&outbox),
-            framing,
-            ping_every: shared.settings.heartbeat.interval,
-            clock: shared.clock.clone(),
-            metrics: shared.metrics.clone(),
-            unsent: Unsent::default(),
-        };
-        let last_word = LastWord(Arc::clone(&outbox));
-        let writer = shared.sessions.spawn(writer.run());
-        Some(Self { id, shared, incoming, outbox, writer, started: Instant::now(), _last_word: last_word })
-    }
-
-    /// Finds out who it is and opens the document.
-    async fn open(&mut self, request: OpenRequest) -> Result<Session, Goodbye> {
-        let (shared, now) = (&self.shared, self.shared.clock.now());
-        let identity = shared
-            .authenticator
-            .authenticate(request.token.as_deref(), request.guest.clone(), now)
-            .map_err(unauthorized)?;
-        let permissions = identity.permissions.on(&request.document_id);
-        if !permissions.allows(Permission::Read) {
-            return Err(no_read(permissions));
-        }
-        let subscriber = subscriber(self.id, &self.outbox, &request, &identity, permissions);
-        let joined = tokio::select! {
-            joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since) => joined,
-            () = shared.stopping.cancelled() => return Err(Goodbye::RESTARTING),
-        };
-        let handle = match joined {
-            Ok((Joined::Subscribed, handle)) => handle,
-            Ok((Joined::NotFound, _)) => return Err(not_found()),
-            Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return Err(unavailable()),
-        };
-        info!(document = %request.document_id, client = %request.client_id, user = %identity.user_id, "connection opened");
-        let limits = &shared.settings.limits;
-        let limits = EditLimits {
-            components: limits.edit_components,
-            attributes: limits.attributes,
-            attribute_bytes: limits.attribute_bytes,
-        };
-        let (document_id, client_id) = (request.document_id, request.client_id);
-        Ok(Session {
-            reader: Reader { document_id, client_id, encoding: request.encoding, limits },
-            heard: Heard::new(),
-            shared: Arc::clone(shared),
-            outbox: Arc::clone(&self.outbox),
-            connection: subscriber.connection,
-            client: subscriber.client,
-            handle,
-            permissions,
-            expires_at: identity.expires_at,
-        })
-    }
-
-    /// Says goodbye and counts.
-    async fn finish(mut self, end: End, document: &DocumentId, client: &ClientId) {
-        let (code, reason) = match &end {
-            End::Server(goodbye) => (goodbye.code, goodbye.metric),
-            End::Client { code, metric } => (*code, *metric),
-        };
-        // The answer to the client's own goodbye, if it said one: tungstenite has it ready.
-        let _ = self.incoming.flush().await;
-        self.outbox.close(match end {
-            End::Server(goodbye) => goodbye,
-            End::Client { metric, .. } => Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None },
-        });
-        if let Ok(outgoing) = self.writer.await
-            && !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost)
-        {
-            linger(outgoing, self.incoming).await;
-        }
-        let lasted = self.started.elapsed();
-        if reason == CloseReason::SlowConsumer {
-            self.shared.metrics.slow_consumer();
-        }
-        self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
-        let seconds = lasted.as_secs_f64();
-        info!(%document, %client, code, ?reason, seconds, "connection closed");
-    }
-}
-
-/// Ends the connection should its task end without a goodbye, as after a panic: the writer would hold it open.
-struct LastWord(Arc<Outbox>);
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        self.0.close(Goodbye::INTERNAL);
-    }
-}
-
-/// Hangs up, and reads away what the peer still sends after our goodbye: closing a socket with unread data
-/// resets it, and the peer would never see why. The end of our side comes first: a peer that keeps to the
-/// protocol waits for it (RFC 6455, 7.1.1).
-async fn linger(mut outgoing: Outgoing, mut incoming: Incoming) {
-    let drain = async {
-        let _ = outgoing.shutdown().await;
-        let mut rest = [0; 4096];
-        while matches!(incoming.get_mut().half.read(&mut rest).await, Ok(read) if read > 0) {}
-    };
-    // A peer that goes on sending has had its chance.
-    let _ = timeout(GOODBYE_GRACE, drain).await;
-}
-
-fn subscriber(
-    connection: ConnectionId,
-    outbox: &Arc<Outbox>,
-    request: &OpenRequest,
-    identity: &Identity,
-    permissions: PermissionSet,
-) -> Subscriber {
-    Subscriber {
-        connection,
-        client: ClientKey { user: identity.user_id.clone(), client: request.client_id.clone() },
-        user: ActiveUser {
-            user_id: identity.user_id.clone(),
-            cursor_position: 0,
-            name: identity.name.clone(),
-            avatar_url: identity.avatar_url.clone(),
-            color: identity.color.clone(),
-        },
-        permissions: permissions.iter().map(Permission::short).collect(),
-        form: request.form,
-        encoding: request.encoding,
-        outbox: Arc::clone(outbox),
-    }
-}
-
-struct Session {
-    shared: Arc<Shared>,
-    outbox: Arc<Outbox>,
-    handle: Handle,
-    connection: ConnectionId,
-    client: ClientKey,
-    permissions: PermissionSet,
-    expires_at: Option<Timestamp>,
-    reader: Reader,
-    heard: Heard,
+/// An opened document, as its connection has it.
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) handle: Handle,
+    pub(super) connection: ConnectionId,
+    pub(super) client: ClientKey,
+    pub(super) standing: Standing,
+    pub(super) reader: Reader,
+    pub(super) heard: Heard,
 }
 
 impl Session {
     /// Reads frames until somebody ends the conversation.
-    async fn listen(&self, incoming: &mut Incoming) -> End {
+    pub(super) async fn listen(&self, incoming: &mut Incoming) -> End {
         let mut stop = std::pin::pin!(self.stopped());
         loop {
             let frame = tokio::select! {
@@ -243,7 +53,8 @@ impl Session {
             self.heard.note(now);
             match frame {
                 Some(Ok(Message::Text(text))) => {
-                    for command in self.receive(&text, now) {
+                    let (commands, ended) = self.receive(&text, now);
+                    for command in commands {
                         // When the document's inbox is full this waits, and with it the connection is no
                         // longer read: that is how a client that sends too fast is slowed down.
                         if self.handle.send(command).await.is_err() {
@@ -251,6 +62,9 @@ impl Session {
                         }
                         // Whoever was made to wait has not been silent.
                         self.heard.note(Instant::now());
+                    }
+                    if let Some(goodbye) = ended {
+                        return End::Server(goodbye);
                     }
                 }
                 Some(Ok(Message::Binary(_))) => {
@@ -276,73 +90,112 @@ impl Session {
                 self.shared.metrics.heartbeat_timeout();
                 Goodbye::SILENT
             }
-            () = expiry(&self.shared, self.expires_at) => token_expired(),
+            () = self.standing.over(&self.shared.clock, |end| self.tell_expiring(end)) => token_expired(),
             goodbye = self.outbox.closed() => goodbye,
         }
     }
 
-    /// Takes a text frame: answers what can be answered here, and gives what is for the document.
-    fn receive(&self, text: &str, now: Instant) -> Vec<Command> {
+    /// Takes a text frame: answers what can be answered here, and gives what is for the document; and the
+    /// goodbye, should the conversation end with it.
+    fn receive(&self, text: &str, now: Instant) -> (Vec<Command>, Option<Goodbye>) {
+        // The timer may be late; what comes after the end of the token counts no more.
+        if self.standing.is_over(self.shared.clock.now()) {
+            return (Vec::new(), Some(token_expired()));
+        }
+        let mut commands = Vec::new();
         let messages = match self.reader.read_frame(text) {
             Ok(messages) => messages,
             Err(refusal) => {
                 self.shared.metrics.message_received(Received::Invalid);
                 self.refuse(&refusal);
-                return Vec::new();
-            }
-        };
-        let command = |message: Result<ClientMessage, Refusal>| match message {
-            Ok(message) => self.command(message, now),
-            Err(refusal) => {
-                let is_unknown = refusal.code == ErrorCode::UnknownEvent;
-                let kind = if is_unknown { Received::Unknown } else { Received::Invalid };
-                self.shared.metrics.message_received(kind);
-                self.refuse(&refusal);
-                None
+                return (commands, None);
             }
         };
         // One frame can hold more mistakes than the peer will ever read answers to.
-        messages.take_while(|_| !self.outbox.is_closed()).filter_map(command).collect()
-    }
-
-    fn command(&self, ClientMessage { message_id, event }: ClientMessage, now: Instant) -> Option<Command> {
-        let metrics = &self.shared.metrics;
-        match event {
-            ClientEvent::Edit(message) => {
-                metrics.message_received(Received::DocumentEdit);
-                let message_id = message_id.unwrap_or_else(made_up);
-                if !self.permissions.allows(Permission::Write) {
-                    self.refuse(&insufficient(Permission::Write, self.permissions).of(&message_id));
-                    return None;
+        for message in messages.take_while(|_| !self.outbox.is_closed()) {
+            match message.map(|message| self.take(message, now)) {
+                Ok(Ok(command)) => commands.extend(command),
+                Ok(Err(goodbye)) => return (commands, Some(goodbye)),
+                Err(refusal) => {
+                    let is_unknown = refusal.code == ErrorCode::UnknownEvent;
+                    let kind = if is_unknown { Received::Unknown } else { Received::Invalid };
+                    self.shared.metrics.message_received(kind);
+                    self.refuse(&refusal);
                 }
-                let (connection, client) = (self.connection, self.client.clone());
-                let edit = WaitingEdit { connection, client, message_id, message, received_at: now };
-                Some(Command::Edit(Box::new(edit)))
-            }
-            ClientEvent::Sync { since } => {
-                metrics.message_received(Received::DocumentSync);
-                Some(Command::Sync(self.connection, since, message_id))
-            }
-            ClientEvent::Ping { timestamp } => {
-                metrics.message_received(Received::Ping);
-                let server_time = self.shared.clock.now().millis();
-                let frame = pong(&timestamp, server_time, &self.client.client, message_id.as_ref());
-                self.outbox.push(Item::text(&frame));
-                metrics.messages_sent(Sent::Pong, 1);
-                None
             }
         }
+        (commands, None)
+    }
+
+    /// Takes a message, where it may be sent.
+    fn take(&self, message: ClientMessage, now: Instant) -> Result<Option<Command>, Goodbye> {
+        self.shared.metrics.message_received(kind_of(&message.event));
+        let ClientMessage { message_id, event } = message;
+        if let Some(needed) = permission::needed(&event)
+            && let Err(has) = self.standing.check(needed)
+        {
+            self.refuse(&insufficient(needed, has).of_raw(message_id.as_ref().map(MessageId::as_str)));
+            return Ok(None);
+        }
+        match event {
+            ClientEvent::Edit(message) => {
+                let message_id = message_id.unwrap_or_else(made_up);
+                let (connection, client) = (self.connection, self.client.clone());
+                let edit = WaitingEdit { connection, client, message_id, message, received_at: now };
+                Ok(Some(Command::Edit(Box::new(edit))))
+            }
+            ClientEvent::Sync { since } => Ok(Some(Command::Sync(self.connection, since, message_id))),
+            ClientEvent::Ping { timestamp } => {
+                let server_time = self.shared.clock.now().millis();
+                let frame = pong(&timestamp, server_time, &self.client.client, message_id.as_ref());
+                self.send(&frame, Sent::Pong);
+                Ok(None)
+            }
+            ClientEvent::Authenticate { token } => self.authenticate(&token, message_id.as_ref()).map(|()| None),
+        }
+    }
+
+    /// Puts another token in the place of the one that holds. What was sent before is judged by the old one,
+    /// what comes after by the new one: messages are read in turn.
+    fn authenticate(&self, token: &Token, message: Option<&MessageId>) -> Result<(), Goodbye> {
+        let identity = match self.shared.authenticator.renew(&self.client.user, token.expose(), self.shared.clock.now())
+        {
+            Ok(identity) => identity,
+            Err(denied) => {
+                self.refuse(&not_accepted(denied).of_raw(message.map(MessageId::as_str)));
+                return Ok(());
+            }
+        };
+        let permissions = identity.permissions.on(&self.reader.document_id);
+        self.standing.replace(permissions, identity.expires_at);
+        if !permissions.allows(Permission::Read) {
+            return Err(no_read(permissions));
+        }
+        let names: Vec<_> = permissions.iter().map(Permission::short).collect();
+        let expires_at = identity.expires_at.map(Timestamp::to_rfc3339);
+        let client = &self.client;
+        let frame = authenticated((&client.client, message), &client.user, &names, expires_at.as_deref());
+        self.send(&frame, Sent::Other);
+        Ok(())
+    }
+
+    fn tell_expiring(&self, end: Timestamp) {
+        self.send(&token_expiring(&end.to_rfc3339()), Sent::Other);
+    }
+
+    fn send(&self, frame: &str, kind: Sent) {
+        self.outbox.push(Item::text(frame));
+        self.shared.metrics.messages_sent(kind, 1);
     }
 
     fn refuse(&self, refusal: &Refusal) {
         self.shared.metrics.error_sent(refusal.code.as_str());
-        self.shared.metrics.messages_sent(Sent::Error, 1);
         let now = self.shared.clock.now().to_rfc3339();
-        self.outbox.push(Item::text(&error(refusal, &now, Some(&self.client.client))));
+        self.send(&error(refusal, &now, Some(&self.client.client)), Sent::Error);
     }
 
     /// Leaves the document, once everything that was sent to it has been answered.
-    async fn leave(&self) {
+    pub(super) async fn leave(&self) {
         let (reply, left) = oneshot::channel();
         if self.handle.send(Command::Leave(self.connection, reply)).await.is_ok() {
             // A document that is gone has answered all that it was going to.
@@ -356,14 +209,11 @@ fn made_up() -> MessageId {
     MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is 36 plain characters")
 }
 
-async fn expiry(shared: &Shared, expires_at: Option<Timestamp>) {
-    let Some(at) = expires_at else { return std::future::pending().await };
-    loop {
-        // Asked again after each wait: the clock of the day may be set while the other one runs on.
-        let left = at.0.saturating_sub(shared.clock.now().0);
-        match u64::try_from(left) {
-            Ok(micros) if micros > 0 => sleep(Duration::from_micros(micros)).await,
-            _ => return,
-        }
+const fn kind_of(event: &ClientEvent) -> Received {
+    match event {
+        ClientEvent::Edit(_) => Received::DocumentEdit,
+        ClientEvent::Sync { .. } => Received::DocumentSync,
+        ClientEvent::Ping { .. } => Received::Ping,
+        ClientEvent::Authenticate { .. } => Received::Authenticate,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,11 +32,15 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, BadLevel> {
 /// program, a test) has arranged that already, theirs stays.
 pub fn install(format: Format, level: &str) -> Result<(), BadLevel> {
     let filter = parse_level(level)?;
+    // At `trace` the WebSocket library writes out every message, and messages hold tokens.
+    let no_wire =
+        filter_fn(|line| !(line.target().starts_with("tungstenite") && *line.level() == tracing::Level::TRACE));
+    let registry = || registry().with(filter).with(no_wire);
     let layer = fmt::layer().with_writer(std::io::stderr);
     // The error says only that a subscriber is installed already, which is as good.
     let _already_there = match format {
-        Format::Text => registry().with(filter).with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
-        Format::Json => registry().with(filter).with(layer.json().flatten_event(true)).try_init(),
+        Format::Text => registry().with(layer.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        Format::Json => registry().with(layer.json().flatten_event(true)).try_init(),
     };
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The examples of docs/protocol.md, played against the service.
 //!
 //! A fixture is a conversation: a list of steps, each with a `client` and what it `opens` (the query), what
-//! it `sends`, `receives`, or how it is `closed`. Moments of the server's clock stand for any moment.
+//! it `sends`, `receives`, or how it is `closed`. Moments of the server's clock stand for any moment; a `token`
+//! beside what it sends says what is put in the place of the shown one.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -50,7 +51,11 @@ async fn play(name: &str, fixture: &Value) {
         }
         let socket = clients.get_mut(client).unwrap();
         if let Some(message) = step.get("sends") {
-            socket.send(message).await;
+            let mut message = message.clone();
+            if let Some(wanted) = step.get("token") {
+                message["data"]["token"] = json!(made(wanted));
+            }
+            socket.send(&message).await;
         } else if let Some(expected) = step.get("receives") {
             let got = socket.envelope().await;
             assert!(fits(expected, &got), "{step_name}: expected\n{expected:#}\ngot\n{got:#}");
@@ -62,11 +67,19 @@ async fn play(name: &str, fixture: &Value) {
     }
 }
 
-/// A query; a list under `token` stands for a token with these permissions.
+/// A token with these `permissions`, good for so many `seconds`; a list of permissions stands for a long one.
+fn made(wanted: &Value) -> String {
+    match wanted.get("seconds") {
+        Some(seconds) => token("user_123", wanted["permissions"].clone(), seconds.as_f64().unwrap()),
+        None => token("user_123", wanted.clone(), 600.0),
+    }
+}
+
+/// A query; what stands under `token` is made into one.
 fn opening(query: &Value) -> Opening {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     query.as_object().unwrap().iter().fold(Opening::of("doc_abc123"), |opening, (name, value)| match name.as_str() {
-        "token" => opening.with("token", token("user_123", value.clone(), 600.0)),
+        "token" => opening.with("token", made(value)),
         name => opening.with(name, text(value)),
     })
 }

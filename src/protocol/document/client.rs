@@ -11,8 +11,9 @@ use crate::{
 };
 
 use super::{
-    EditLimits, SentOperation,
+    EditLimits, SentOperation, Token,
     operation::{WireOperation, whole},
+    system::read_token,
 };
 
 /// A message that could be read.
@@ -38,6 +39,11 @@ pub enum ClientEvent {
     Ping {
         /// The client's clock, given back as it came.
         timestamp: Value,
+    },
+    /// `system`/`authenticate`
+    Authenticate {
+        /// The token that takes the place of the connection's.
+        token: Token,
     },
 }
 
@@ -143,6 +149,7 @@ impl Reader {
             ("system", "ping") => {
                 read(envelope.data.get(), "data").map(|PingData { timestamp }| ClientEvent::Ping { timestamp })
             }
+            ("system", "authenticate") => read_token(envelope.data),
             (kind, event) => Err(unknown(kind, event)),
         };
         event.map(|event| ClientMessage { message_id, event }).map_err(named)
@@ -224,7 +231,7 @@ fn parse_message_id(id: Option<&str>, path: &str) -> Result<Option<MessageId>, R
 }
 
 /// Reads typed JSON, and on a mistake says where it is and what was expected.
-fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<T, Refusal> {
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<T, Refusal> {
     serde_json::from_str(json).map_err(|error| {
         if error.is_syntax() || error.is_eof() {
             return invalid_json(&error);
@@ -266,7 +273,7 @@ fn unknown(kind: &str, event: &str) -> Refusal {
     Refusal::new(ErrorCode::UnknownEvent, format!("clients cannot send `{kind}`/`{event}`"))
         .with("type", kind)
         .with("event", event)
-        .with("expected", "operation/document_edit, system/document_sync or system/ping")
+        .with("expected", "operation/document_edit, system/document_sync, system/authenticate or system/ping")
 }
 
 /// As much of a text as an answer may repeat.

@@ -3,6 +3,7 @@
 mod client;
 mod operation;
 mod server;
+mod system;
 
 pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_sent};
 pub use operation::{EditLimits, SentOperation};
@@ -10,3 +11,4 @@ pub use server::{
     ActiveUser, Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect,
     document_sync, error, pong, position_sent,
 };
+pub use system::{Token, authenticated, token_expiring};

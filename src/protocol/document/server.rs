@@ -37,7 +37,7 @@ struct Envelope<'a, T: Serialize> {
     message_id: Option<&'a str>,
 }
 
-fn encode<T: Serialize>(
+pub(super) fn encode<T: Serialize>(
     (kind, event): (&'static str, &'static str),
     data: T,
     cause: (Option<&ClientId>, Option<&MessageId>),

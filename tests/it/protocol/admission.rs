@@ -133,6 +133,7 @@ async fn a_token_that_expires_during_a_connection_ends_it() {
     let server = Server::start_with(&WITH_TOKENS).await;
     let opening = Opening::of("doc").with("token", token("u", json!(["read", "write"]), 2.0)).with("client_id", "c");
     let mut socket = opened(&server, &opening).await;
+    socket.expect("system", "token_expiring").await;
     let mut lasting = opened(&server, &Opening::of("doc").with("token", token("w", json!(["read"]), 600.0))).await;
     commit(&mut socket, &edit("m", 0, insert(0, "x"))).await;
     let error = socket.expect_error("TOKEN_EXPIRED").await;

@@ -6,3 +6,4 @@ mod goodbye;
 mod opening;
 mod repeating;
 mod resuming;
+mod tokens;

@@ -1,0 +1,211 @@
+//! One connection of the document dialect, from its upgrade to its end.
+
+use std::sync::Arc;
+
+use futures_util::SinkExt;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_tungstenite::tungstenite::protocol::{Role, frame::coding::CloseCode};
+use tracing::{debug, info};
+
+use crate::{
+    auth::{Identity, Permission, PermissionSet},
+    domain::{ClientId, DocumentId},
+    live::{ClientKey, ConnectionId, Goodbye, Joined, Outbox, Subscriber},
+    protocol::document::{ActiveUser, EditLimits, Reader},
+    telemetry::{CloseReason, Dialect},
+};
+
+use super::{
+    Place, Shared,
+    ending::{End, no_read, not_found, unauthorized, unavailable},
+    handshake,
+    heard::Heard,
+    request::OpenRequest,
+    session::Session,
+    socket::{Incoming, Outgoing, Reading, Unsent},
+    standing::Standing,
+    writer::{Framing, GOODBYE_GRACE, Writer},
+};
+
+/// Serves a connection once its upgrade is through.
+///
+/// What only the beginning and the end need lives on the heap while it is needed: thousands of connections
+/// are idle, and each keeps the largest state that this function ever has.
+pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest, place: Place) {
+    let framing = if request.batch { Framing::Batched } else { Framing::Single };
+    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing, place.connection)).await else {
+        return;
+    };
+    let (document, client) = (request.document_id.clone(), request.client_id.clone());
+    let opened = Box::pin(connection.open(request)).await;
+    let end = match opened {
+        Ok(session) => {
+            let end = session.listen(&mut connection.incoming).await;
+            Box::pin(session.leave()).await;
+            end
+        }
+        Err(goodbye) => End::Server(goodbye),
+    };
+    Box::pin(connection.finish(end, &document, &client)).await;
+    drop(place);
+}
+
+/// A socket with its writer.
+struct Connection {
+    id: ConnectionId,
+    shared: Arc<Shared>,
+    incoming: Incoming,
+    outbox: Arc<Outbox>,
+    writer: JoinHandle<Outgoing>,
+    started: Instant,
+    _last_word: LastWord,
+}
+
+impl Connection {
+    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing, id: ConnectionId) -> Option<Self> {
+        let io = match upgrade.await {
+            Ok(io) => TokioIo::new(io),
+            Err(error) => {
+                debug!(%error, "an upgrade came to nothing");
+                return None;
+            }
+        };
+        let config = handshake::config(shared.settings.limits.message_bytes);
+        let outbox = Arc::new(Outbox::new(shared.settings.limits.outbox_bytes));
+        let (half, socket) = tokio::io::split(io);
+        let reading = Reading { half, outbox: Arc::clone(&outbox) };
+        let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
+        shared.metrics.connection_opened(Dialect::Document);
+        let writer = Writer {
+            socket,
+            outbox: Arc::clone(&outbox),
+            framing,
+            ping_every: shared.settings.heartbeat.interval,
+            clock: shared.clock.clone(),
+            metrics: shared.metrics.clone(),
+            unsent: Unsent::default(),
+        };
+        let last_word = LastWord(Arc::clone(&outbox));
+        let writer = shared.sessions.spawn(writer.run());
+        Some(Self { id, shared, incoming, outbox, writer, started: Instant::now(), _last_word: last_word })
+    }
+
+    /// Finds out who it is and opens the document.
+    async fn open(&mut self, request: OpenRequest) -> Result<Session, Goodbye> {
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        let identity = shared
+            .authenticator
+            .authenticate(request.token.as_deref(), request.guest.clone(), now)
+            .map_err(unauthorized)?;
+        let permissions = identity.permissions.on(&request.document_id);
+        if !permissions.allows(Permission::Read) {
+            return Err(no_read(permissions));
+        }
+        let subscriber = subscriber(self.id, &self.outbox, &request, &identity, permissions);
+        let joined = tokio::select! {
+            joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since) => joined,
+            () = shared.stopping.cancelled() => return Err(Goodbye::RESTARTING),
+        };
+        let handle = match joined {
+            Ok((Joined::Subscribed, handle)) => handle,
+            Ok((Joined::NotFound, _)) => return Err(not_found()),
+            Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return Err(unavailable()),
+        };
+        info!(document = %request.document_id, client = %request.client_id, user = %identity.user_id, "connection opened");
+        let limits = &shared.settings.limits;
+        let limits = EditLimits {
+            components: limits.edit_components,
+            attributes: limits.attributes,
+            attribute_bytes: limits.attribute_bytes,
+        };
+        let (document_id, client_id) = (request.document_id, request.client_id);
+        Ok(Session {
+            reader: Reader { document_id, client_id, encoding: request.encoding, limits },
+            heard: Heard::new(),
+            shared: Arc::clone(shared),
+            outbox: Arc::clone(&self.outbox),
+            connection: subscriber.connection,
+            client: subscriber.client,
+            handle,
+            standing: Standing::new(permissions, identity.expires_at),
+        })
+    }
+
+    /// Says goodbye and counts.
+    async fn finish(mut self, end: End, document: &DocumentId, client: &ClientId) {
+        let (code, reason) = match &end {
+            End::Server(goodbye) => (goodbye.code, goodbye.metric),
+            End::Client { code, metric } => (*code, *metric),
+        };
+        // The answer to the client's own goodbye, if it said one: tungstenite has it ready.
+        let _ = self.incoming.flush().await;
+        self.outbox.close(match end {
+            End::Server(goodbye) => goodbye,
+            End::Client { metric, .. } => Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None },
+        });
+        if let Ok(outgoing) = self.writer.await
+            && !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost)
+        {
+            linger(outgoing, self.incoming).await;
+        }
+        let lasted = self.started.elapsed();
+        if reason == CloseReason::SlowConsumer {
+            self.shared.metrics.slow_consumer();
+        }
+        self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
+        let seconds = lasted.as_secs_f64();
+        info!(%document, %client, code, ?reason, seconds, "connection closed");
+    }
+}
+
+/// Ends the connection should its task end without a goodbye, as after a panic: the writer would hold it open.
+struct LastWord(Arc<Outbox>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.close(Goodbye::INTERNAL);
+    }
+}
+
+/// Hangs up, and reads away what the peer still sends after our goodbye: closing a socket with unread data
+/// resets it, and the peer would never see why. The end of our side comes first: a peer that keeps to the
+/// protocol waits for it (RFC 6455, 7.1.1).
+async fn linger(mut outgoing: Outgoing, mut incoming: Incoming) {
+    let drain = async {
+        let _ = outgoing.shutdown().await;
+        let mut rest = [0; 4096];
+        while matches!(incoming.get_mut().half.read(&mut rest).await, Ok(read) if read > 0) {}
+    };
+    // A peer that goes on sending has had its chance.
+    let _ = timeout(GOODBYE_GRACE, drain).await;
+}
+
+fn subscriber(
+    connection: ConnectionId,
+    outbox: &Arc<Outbox>,
+    request: &OpenRequest,
+    identity: &Identity,
+    permissions: PermissionSet,
+) -> Subscriber {
+    Subscriber {
+        connection,
+        client: ClientKey { user: identity.user_id.clone(), client: request.client_id.clone() },
+        user: ActiveUser {
+            user_id: identity.user_id.clone(),
+            cursor_position: 0,
+            name: identity.name.clone(),
+            avatar_url: identity.avatar_url.clone(),
+            color: identity.color.clone(),
+        },
+        permissions: permissions.iter().map(Permission::short).collect(),
+        form: request.form,
+        encoding: request.encoding,
+        outbox: Arc::clone(outbox),
+    }
+}
