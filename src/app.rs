@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     auth::{Authenticator, SetupError},
@@ -56,6 +56,9 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock) -> Result<Running, StartError> {
         let metrics = Metrics::new();
         let authenticator = Authenticator::from_settings(&settings.auth)?;
+        if let Some(keys) = authenticator.keys() {
+            info!(%keys, "read the keys");
+        }
         let database = &settings.database;
         let url = database.url.expose().to_owned();
         let log = EventLog::open(Options { url, readers: database.pool, metrics: metrics.clone() }).await?;
@@ -95,6 +98,15 @@ impl Running {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// Reads the key files again. With bad ones the old keys stay.
+    pub fn reload_keys(&self) {
+        let authenticator = &self.shared.authenticator;
+        match authenticator.reload(&self.shared.settings.auth) {
+            Ok(()) => info!(keys = authenticator.keys().as_deref().unwrap_or("none"), "read the keys again"),
+            Err(error) => error!(%error, "the keys were not read again; the old ones stay"),
+        }
     }
 
     /// Stops accepting, tells every client, writes and answers what was accepted. Returns whether all that
@@ -146,19 +158,23 @@ fn spawn_upkeep(metrics: Metrics, every: Duration) -> DropGuard {
     stop.drop_guard()
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the key files again.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate());
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt());
+    let mut hang_up = signal(tokio::signal::unix::SignalKind::hangup());
     let running = App::start(settings, Clock::system()).await?;
-    tokio::select! {
-        _ = terminate.recv() => (),
-        _ = interrupt.recv() => (),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => running.reload_keys(),
+        }
     }
     running.shutdown().await;
     Ok(())
 }
 
 fn signal(kind: tokio::signal::unix::SignalKind) -> tokio::signal::unix::Signal {
-    tokio::signal::unix::signal(kind).expect("SIGTERM and SIGINT can be listened to")
+    tokio::signal::unix::signal(kind).expect("signals can be listened to")
 }

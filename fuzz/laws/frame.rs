@@ -48,7 +48,7 @@ pub(crate) fn check(frame: &str) -> Tally {
                         Err(refusal) => tally.refuse(&refusal),
                         Ok(ClientEvent::Edit(edit)) => tally.edit(frame, &edit, encoding),
                         Ok(ClientEvent::Sync { .. } | ClientEvent::Ping { .. } | ClientEvent::Authenticate { .. }) => {
-                            tally.other += 1
+                            tally.other += 1;
                         }
                     }
                 }

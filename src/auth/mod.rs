@@ -3,20 +3,27 @@
 //! Nothing here looks at a clock: the time to judge by is passed in. Tokens and keys appear in no error and no
 //! `Debug` form.
 
+mod bans;
 mod carrier;
+mod keys;
 mod permissions;
 mod token;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use uuid::Uuid;
 
+pub use bans::Bans;
 pub use carrier::{Carried, carried};
 pub use permissions::{Permission, PermissionSet, Permissions};
 pub use token::{Claims, IssueError, issue};
 
 use crate::{
-    domain::{IdError, Timestamp, UserId},
+    domain::{IdError, Timestamp, TokenId, UserId},
     settings::{Auth, AuthMode},
 };
 
@@ -25,6 +32,8 @@ use crate::{
 pub struct Identity {
     /// Who.
     pub user_id: UserId,
+    /// The token's `jti`, where it has one.
+    pub token_id: Option<TokenId>,
     /// The name to show.
     pub name: Option<String>,
     /// A picture to show.
@@ -87,6 +96,8 @@ pub enum Reason {
     Malformed,
     /// Signed with an algorithm that does not go with the configured key.
     WrongAlgorithm,
+    /// Signed with a key that is not in the set.
+    UnknownKey,
     /// Not signed by the configured key.
     BadSignature,
     /// `exp` is past.
@@ -114,6 +125,7 @@ impl Reason {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
             Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
             Self::BadSignature => "bad_signature",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
@@ -131,6 +143,7 @@ impl Reason {
             Self::Missing => "a token is needed",
             Self::Malformed => "the token is malformed",
             Self::WrongAlgorithm => "the token is signed with an algorithm that is not accepted",
+            Self::UnknownKey => "the token is signed with a key that is not known",
             Self::BadSignature => "the token's signature is wrong",
             Self::Expired => "the token has expired",
             Self::NotYetValid => "the token is not valid yet",
@@ -162,15 +175,17 @@ impl fmt::Display for Denied {
 /// Why authentication cannot be set up as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// None or both of the two keys.
-    #[error("auth.mode = \"jwt\" needs exactly one of auth.hs256_secret and auth.public_key_file")]
+    /// None or several of the keys.
+    #[error("auth.mode = \"jwt\" needs exactly one of auth.hs256_secret, auth.public_key_file and auth.jwks_file")]
     OneKey,
     /// Anybody who knows the public key could sign.
     #[error("auth.hs256_secret is a PEM key; a public key belongs into a file that auth.public_key_file names")]
     SecretIsPem,
     /// The file is not what it should be.
-    #[error("auth.public_key_file {}: {why}", path.display())]
-    PublicKey {
+    #[error("{key} {}: {why}", path.display())]
+    KeyFile {
+        /// The setting.
+        key: &'static str,
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
@@ -185,29 +200,51 @@ pub struct Authenticator(Mode);
 #[derive(Debug, Clone)]
 enum Mode {
     Guests,
-    Tokens(Arc<token::Verifier>),
+    Tokens(Arc<RwLock<Arc<token::Verifier>>>),
 }
 
 impl Authenticator {
-    /// Reads the key, where one is configured.
+    /// Reads the keys, where some are configured.
     pub fn from_settings(auth: &Auth) -> Result<Self, SetupError> {
         Ok(Self(match auth.mode {
             AuthMode::None => Mode::Guests,
-            AuthMode::Jwt => Mode::Tokens(Arc::new(token::Verifier::from_settings(auth)?)),
+            AuthMode::Jwt => Mode::Tokens(Arc::new(RwLock::new(Arc::new(token::Verifier::from_settings(auth)?)))),
         }))
+    }
+
+    /// Reads the keys again, and checks tokens with them from now on. The old ones stay if that fails. Whoever is
+    /// connected stays so until their token ends.
+    pub fn reload(&self, auth: &Auth) -> Result<(), SetupError> {
+        if let Mode::Tokens(verifier) = &self.0 {
+            let new = Arc::new(token::Verifier::from_settings(auth)?);
+            *verifier.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(())
+    }
+
+    /// Which keys there are, for the operator's log; `None` without tokens.
+    pub fn keys(&self) -> Option<String> {
+        self.verifier().map(|verifier| verifier.keys())
+    }
+
+    fn verifier(&self) -> Option<Arc<token::Verifier>> {
+        match &self.0 {
+            Mode::Guests => None,
+            Mode::Tokens(verifier) => Some(Arc::clone(&verifier.read().unwrap_or_else(PoisonError::into_inner))),
+        }
     }
 
     /// Who somebody with this token is at `now`; without authentication, whom they say they are.
     pub fn authenticate(&self, token: Option<&str>, guest: GuestQuery, now: Timestamp) -> Result<Identity, Denied> {
-        match &self.0 {
-            Mode::Guests => Ok(guest_identity(guest)),
-            Mode::Tokens(verifier) => verifier.verify(token.ok_or(Denied { reason: Reason::Missing })?, now),
+        match self.verifier() {
+            None => Ok(guest_identity(guest)),
+            Some(verifier) => verifier.verify(token.ok_or(Denied { reason: Reason::Missing })?, now),
         }
     }
 
     /// Who `user` is with another token: what may replace the one that they came with.
     pub fn renew(&self, user: &UserId, token: &str, now: Timestamp) -> Result<Identity, Denied> {
-        let Mode::Tokens(verifier) = &self.0 else { return Err(Denied { reason: Reason::NotAsked }) };
+        let verifier = self.verifier().ok_or(Denied { reason: Reason::NotAsked })?;
         let identity = verifier.verify(token, now)?;
         if identity.user_id == *user { Ok(identity) } else { Err(Denied { reason: Reason::OtherUser }) }
     }
@@ -216,6 +253,7 @@ impl Authenticator {
 fn guest_identity(guest: GuestQuery) -> Identity {
     Identity {
         user_id: guest.user_id.unwrap_or_else(random_guest),
+        token_id: None,
         name: guest.name,
         avatar_url: None,
         color: guest.color,

@@ -1,57 +1,41 @@
 //! JSON Web Tokens: reading them with suspicion, and making them for trying things out.
 
-use std::{fmt, fs, path::Path, time::Duration};
+use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, errors::ErrorKind};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    domain::{Timestamp, UserId},
+    domain::{Timestamp, TokenId, UserId},
     settings::Auth,
 };
 
-use super::{Denied, Identity, Permissions, Reason, SetupError};
+use super::{Denied, Identity, Permissions, Reason, SetupError, keys::Keys};
 
-/// The smallest RSA key that may be used, in bytes of its DER form: 2048 bits (RFC 7518 §3.3).
-const RSA_KEY_BYTES: usize = 256;
-/// An uncompressed point of P-256, the curve of ES256.
-const P256_KEY_BYTES: usize = 65;
-
-/// Checks tokens with one key and therefore one algorithm: what a token says about itself does not choose it.
+/// Checks tokens.
+#[derive(Debug)]
 pub(super) struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    keys: Keys,
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
 }
 
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("algorithms", &self.validation.algorithms).finish_non_exhaustive()
-    }
-}
-
 impl Verifier {
     pub(super) fn from_settings(auth: &Auth) -> Result<Self, SetupError> {
-        let (algorithm, key) = match (&auth.hs256_secret, &auth.public_key_file) {
-            (Some(secret), None) if secret.expose().contains("-----BEGIN") => return Err(SetupError::SecretIsPem),
-            (Some(secret), None) => (Algorithm::HS256, DecodingKey::from_secret(secret.expose().as_bytes())),
-            (None, Some(path)) => public_key(path)?,
-            (None, None) | (Some(_), Some(_)) => return Err(SetupError::OneKey),
-        };
-        let mut validation = Validation::new(algorithm);
-        // The library would read the system's clock, and would not say which claim is missing: the claims are
-        // judged below. It checks the algorithm and the signature.
-        (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
-        validation.required_spec_claims.clear();
         let (issuer, audience, leeway) = (auth.issuer.clone(), auth.audience.clone(), auth.leeway);
-        Ok(Self { key, validation, issuer, audience, leeway })
+        Ok(Self { keys: Keys::load(auth)?, issuer, audience, leeway })
+    }
+
+    /// The keys, for the operator's log.
+    pub(super) fn keys(&self) -> String {
+        self.keys.to_string()
     }
 
     /// Who the bearer of `token` is.
     pub(super) fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, Denied> {
-        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)
+        let key = self.keys.of(token).map_err(|reason| Denied { reason })?;
+        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &key.validation)
             .map_err(|error| Denied { reason: reason_of(error.kind()) })?;
         // RFC 7515 §4.1.11: who does not understand a critical extension must refuse.
         if decoded.header.crit.is_some() {
@@ -88,12 +72,18 @@ impl Verifier {
         {
             return Err(Reason::WrongAudience);
         }
+        let token_id = match claims.get("jti") {
+            // One that could not be named could not be revoked.
+            Some(jti) => Some(jti.as_str().and_then(|jti| TokenId::parse(jti).ok()).ok_or(Reason::Malformed)?),
+            None => None,
+        };
         let permissions = match claims.get("permissions") {
             Some(claim) => Permissions::from_claim(claim).ok_or(Reason::Malformed)?,
             None => Permissions::none(),
         };
         Ok(Identity {
             user_id,
+            token_id,
             name: text(claims, "name"),
             avatar_url: text(claims, "avatar_url"),
             color: text(claims, "color"),
@@ -134,32 +124,6 @@ fn reason_of(kind: &ErrorKind) -> Reason {
         // A header with an algorithm that the library does not have, `none` for one, is not even a header to it.
         Reason::Malformed
     }
-}
-
-/// The key in a PEM file, and the one algorithm that goes with it.
-fn public_key(path: &Path) -> Result<(Algorithm, DecodingKey), SetupError> {
-    let unusable = |why: String| SetupError::PublicKey { path: path.to_owned(), why };
-    let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    if String::from_utf8_lossy(&pem).contains("PRIVATE KEY") {
-        return Err(unusable("it is a private key; the service needs the public one only".to_owned()));
-    }
-    let size = |key: &DecodingKey| key.try_get_as_bytes().map_or(0, <[u8]>::len);
-    if let Ok(key) = DecodingKey::from_ec_pem(&pem) {
-        let curve = "its curve is not P-256, which ES256 needs";
-        return if size(&key) == P256_KEY_BYTES {
-            Ok((Algorithm::ES256, key))
-        } else {
-            Err(unusable(curve.to_owned()))
-        };
-    }
-    if let Ok(key) = DecodingKey::from_ed_pem(&pem) {
-        return Ok((Algorithm::EdDSA, key));
-    }
-    let Ok(key) = DecodingKey::from_rsa_pem(&pem) else {
-        return Err(unusable("it is not a PEM file with an RSA, P-256 or Ed25519 public key".to_owned()));
-    };
-    let short = "its RSA key is shorter than 2048 bits";
-    if size(&key) >= RSA_KEY_BYTES { Ok((Algorithm::RS256, key)) } else { Err(unusable(short.to_owned())) }
 }
 
 /// What a token is to say.

@@ -64,6 +64,10 @@ id!(
     UserId, "user_id", "anything but control characters", |c| !c.is_control()
 );
 id!(
+    /// Names a token: its `jti`.
+    TokenId, "jti", "anything but control characters", |c| !c.is_control()
+);
+id!(
     /// Names a message, so that it happens once however often it is sent.
     MessageId, "message_id", "anything but control characters", |c| !c.is_control()
 );

@@ -6,10 +6,12 @@ mod context;
 mod event;
 mod ids;
 mod rejection;
+mod revocation;
 mod timestamp;
 
 pub use context::Context;
 pub use event::{Cause, Edited, Event, PositionEncoding};
-pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, UserId, Version};
+pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, TokenId, UserId, Version};
 pub use rejection::Rejection;
+pub use revocation::{Revocation, Revoked};
 pub use timestamp::{NotATime, Timestamp};

@@ -167,7 +167,7 @@ mod tests {
         let standing = Standing::new(PermissionSet::ALL, Some(Timestamp(86_400 * SECOND)));
         let mut over = std::pin::pin!(standing.over(&clock, |_| ()));
         assert!(over.as_mut().now_or_never().is_none());
-        clock.advance(Duration::from_secs(86_400));
+        clock.advance(Duration::from_hours(24));
         tokio::time::advance(Duration::from_secs(61)).await;
         assert!(over.as_mut().now_or_never().is_some());
     }

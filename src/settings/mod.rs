@@ -116,6 +116,8 @@ sections! {
         hs256_secret: Option<Secret> = None;
         /// A PEM file with the public key of RS256, ES256 or `EdDSA` tokens.
         public_key_file: Option<PathBuf> = None;
+        /// A JSON file with a JWK Set; a token's `kid` chooses among its keys. SIGHUP reads it again.
+        jwks_file: Option<PathBuf> = None;
         /// What a token's `iss` must be.
         issuer: Option<String> = None;
         /// What a token's `aud` must be or contain.

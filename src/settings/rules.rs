@@ -29,7 +29,8 @@ pub(super) fn check(settings: &Settings, reader: &mut Reader) {
 
 fn check_auth(settings: &Settings, reader: &mut Reader) {
     let auth = &settings.auth;
-    let keys = usize::from(auth.hs256_secret.is_some()) + usize::from(auth.public_key_file.is_some());
+    let keys = [auth.hs256_secret.is_some(), auth.public_key_file.is_some(), auth.jwks_file.is_some()];
+    let keys = keys.into_iter().filter(|is_set| *is_set).count();
     match auth.mode {
         AuthMode::None if !settings.server.listen.ip().is_loopback() && !auth.allow_open => {
             let message = format!(
@@ -43,8 +44,9 @@ fn check_auth(settings: &Settings, reader: &mut Reader) {
             reader.wrong("auth.mode", "is \"none\", but a key is set: nobody would be asked for a token".to_owned());
         }
         AuthMode::Jwt if keys != 1 => {
-            let message =
-                "is \"jwt\", which needs exactly one of auth.hs256_secret and auth.public_key_file".to_owned();
+            let message = "is \"jwt\", which needs exactly one of auth.hs256_secret, auth.public_key_file and \
+                           auth.jwks_file"
+                .to_owned();
             reader.wrong("auth.mode", message);
         }
         AuthMode::None | AuthMode::Jwt => (),

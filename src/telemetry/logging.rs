@@ -2,7 +2,14 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{LevelFilter, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 /// How a line of the log looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,8 +40,7 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, BadLevel> {
 pub fn install(format: Format, level: &str) -> Result<(), BadLevel> {
     let filter = parse_level(level)?;
     // At `trace` the WebSocket library writes out every message, and messages hold tokens.
-    let no_wire =
-        filter_fn(|line| !(line.target().starts_with("tungstenite") && *line.level() == tracing::Level::TRACE));
+    let no_wire = filter_fn(|line| !(line.target().starts_with("tungstenite") && *line.level() == LevelFilter::TRACE));
     let registry = || registry().with(filter).with(no_wire);
     let layer = fmt::layer().with_writer(std::io::stderr);
     // The error says only that a subscriber is installed already, which is as good.

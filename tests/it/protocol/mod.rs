@@ -3,6 +3,7 @@
 mod admission;
 mod editing;
 mod goodbye;
+mod keys;
 mod opening;
 mod repeating;
 mod resuming;

@@ -126,8 +126,13 @@ impl Server {
 
     /// Sends SIGTERM and does not wait.
     pub(crate) fn signal_to_stop(&self) {
-        let id = self.life().child.id().expect("the process has not been waited for").to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.id().to_string());
+        assert!(std::process::Command::new("kill").args([signal, id]).status().unwrap().success());
     }
 
     /// Waits until the process has ended by itself.
