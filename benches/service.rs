@@ -2,6 +2,8 @@
 //! acknowledgement, memory per idle connection, and opening a long document.
 //!
 //! `cargo bench --bench service -- [throughput] [latency] [memory] [opening]` (all of them by default).
+//! `throughput 1x20x16` measures one load only: documents x clients x in flight. Another server than the one
+//! built here is measured where `SERVER` names its program.
 //!
 //! The server runs as its own process on one core, this load generator on another (`taskset`), and the raw
 //! event log is measured in the same run on the server's core, with the batches that formed.
@@ -39,6 +41,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
+/// That of the service: the raw log is to have no other than the log in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const SERVER_CORE: &str = "0";
@@ -46,6 +52,8 @@ const LOAD_CORE: &str = "1";
 const WARM_UP: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
+/// Documents, clients of each, and edits that each has in flight.
+const LOADS: [(usize, usize, usize); 4] = [(1, 20, 1), (1, 20, 16), (50, 2, 1), (50, 2, 16)];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -58,7 +66,8 @@ fn main() -> Outcome<()> {
     pin_to(LOAD_CORE, std::process::id());
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|word| word == name);
     if wanted("throughput") {
-        runtime.block_on(throughput())?;
+        let chosen: Vec<_> = LOADS.into_iter().filter(|load| wanted(&name_of(load))).collect();
+        runtime.block_on(throughput(if chosen.is_empty() { &LOADS } else { &chosen }))?;
     }
     if wanted("latency") {
         runtime.block_on(latency())?;
@@ -88,8 +97,9 @@ struct Server {
 impl Server {
     fn start(directory: tempfile::TempDir) -> Outcome<Self> {
         let database = format!("sqlite://{}", directory.path().join("bench.db").display());
+        let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_scriptorium").to_owned());
         let mut child = Command::new("taskset")
-            .args(["-c", SERVER_CORE, env!("CARGO_BIN_EXE_scriptorium"), "serve"])
+            .args(["-c", SERVER_CORE, &program, "serve"])
             .current_dir(directory.path())
             .env("DATABASE_URL", database)
             .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
@@ -128,11 +138,24 @@ impl Server {
         Ok(line.split_whitespace().nth(1).ok_or("no value")?.parse::<u64>()? * 1024)
     }
 
+    /// Seconds of processor time so far.
+    fn cpu(&self) -> Outcome<f64> {
+        cpu_of(&self.child.id().to_string())
+    }
+
     fn stop(mut self) -> Outcome<tempfile::TempDir> {
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
         self.child.wait()?;
         Ok(std::mem::replace(&mut self.directory, tempfile::tempdir()?))
     }
+}
+
+/// Seconds of processor time of a process (or `self`), user and system; Linux counts in hundredths.
+fn cpu_of(process: &str) -> Outcome<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("no such line")?;
+    let ticks = |at: usize| -> Outcome<u64> { Ok(fields.split_whitespace().nth(at).ok_or("no value")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) as f64 / 100.0)
 }
 
 impl Drop for Server {
@@ -249,6 +272,9 @@ struct Measured {
     latencies: Vec<Duration>,
     edits_per_commit: f64,
     streams_per_commit: f64,
+    /// Of one core, while measuring.
+    server_cpu: f64,
+    load_cpu: f64,
 }
 
 async fn drive(load: &Load) -> Outcome<Measured> {
@@ -276,11 +302,13 @@ async fn drive(load: &Load) -> Outcome<Measured> {
         server.metric(&format!("{commits}_count")).await?,
         server.metric(&format!("{appends}_sum")).await?,
     );
+    let cpu = (server.cpu()?, cpu_of("self")?);
     tally.measuring.store(true, Ordering::Relaxed);
     let started = Instant::now();
     tokio::time::sleep(MEASURED).await;
     tally.measuring.store(false, Ordering::Relaxed);
     let took = started.elapsed();
+    let cpu = (server.cpu()? - cpu.0, cpu_of("self")? - cpu.1);
     let acks = tally.acks.load(Ordering::Relaxed);
     let after = (
         server.metric(&format!("{commits}_sum")).await?,
@@ -300,6 +328,8 @@ async fn drive(load: &Load) -> Outcome<Measured> {
         latencies,
         edits_per_commit: (after.0 - before.0) / count,
         streams_per_commit: (after.2 - before.2) / count,
+        server_cpu: cpu.0 / took.as_secs_f64(),
+        load_cpu: cpu.1 / took.as_secs_f64(),
     })
 }
 
@@ -319,11 +349,17 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 
 // --- what is measured ---
 
-async fn throughput() -> Outcome<()> {
+fn name_of((documents, clients, in_flight): &(usize, usize, usize)) -> String {
+    format!("{documents}x{clients}x{in_flight}")
+}
+
+async fn throughput(loads: &[(usize, usize, usize)]) -> Outcome<()> {
     println!("acknowledged durable edits per second, server on one core, load on another; medians of {ROUNDS} rounds");
-    println!("| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    for (documents, clients, in_flight) in [(1, 20, 1), (1, 20, 16), (50, 2, 1), (50, 2, 16)] {
+    println!(
+        "| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw | server's core | server µs per edit | load's core |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for &(documents, clients, in_flight) in loads {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             // One right after the other: the machine's own speed changes from minute to minute.
@@ -339,7 +375,12 @@ async fn throughput() -> Outcome<()> {
         let raw = median(rounds.iter().map(|(_, _, raw)| *raw));
         let part = 100.0 * median(rounds.iter().map(|(part, ..)| *part));
         let load = format!("{documents} document(s) × {clients} clients × {in_flight} in flight");
-        println!("| {load} | {rate:.0} | {p50:.2} | {p99:.2} | {batch:.1} | {raw:.0} | {part:.0} % |");
+        let cost = 1e6 * median(rounds.iter().map(|(_, measured, _)| measured.server_cpu / measured.per_second));
+        let server = 100.0 * median(rounds.iter().map(|(_, measured, _)| measured.server_cpu));
+        let load_core = 100.0 * median(rounds.iter().map(|(_, measured, _)| measured.load_cpu));
+        println!(
+            "| {load} | {rate:.0} | {p50:.2} | {p99:.2} | {batch:.1} | {raw:.0} | {part:.0} % | {server:.0} % | {cost:.1} | {load_core:.0} % |"
+        );
     }
     println!();
     Ok(())
