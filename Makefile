@@ -15,7 +15,8 @@ run: ## Build the service and run it on http://127.0.0.1:8080, data in data/
 dev: ## Run an unoptimized build with detailed logs
 	SCRIPTORIUM__LOG__LEVEL=info,scriptorium=debug $(CARGO) run -- serve
 
-test: ## Run all tests
+test: ## Run all tests; those of Postgres on TEST_DATABASE_URL, or on a private server that they start
+	@tests/postgres.sh install
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked
 	$(CARGO) test --locked --doc

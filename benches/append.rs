@@ -107,7 +107,7 @@ async fn open(arguments: &Arguments) -> Outcome<(tempfile::TempDir, EventLog)> {
         None => tempfile::tempdir()?,
     };
     let url = format!("sqlite://{}", directory.path().join("log.db").display());
-    let log = EventLog::open(Options { url, readers: 4, metrics: Metrics::new() }).await?;
+    let log = EventLog::open(Options { url, readers: 4, lanes: 4, metrics: Metrics::new() }).await?;
     Ok((directory, log))
 }
 

@@ -572,7 +572,7 @@ async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
 
 async fn open(directory: &Path) -> Outcome<EventLog> {
     let url = format!("sqlite://{}", directory.join("bench.db").display());
-    Ok(EventLog::open(Options { url, readers: 2, metrics: Metrics::new() }).await?)
+    Ok(EventLog::open(Options { url, readers: 2, lanes: 4, metrics: Metrics::new() }).await?)
 }
 
 fn event(client: u64, version: u64, position: usize, _: Timestamp) -> Outcome<(NewEvent, Delta<Utf16>)> {

@@ -61,7 +61,8 @@ impl App {
         }
         let database = &settings.database;
         let url = database.url.expose().to_owned();
-        let log = EventLog::open(Options { url, readers: database.pool, metrics: metrics.clone() }).await?;
+        let (readers, lanes) = (database.pool, database.lanes);
+        let log = EventLog::open(Options { url, readers, lanes, metrics: metrics.clone() }).await?;
         let log = log.keeping_snapshots(settings.snapshots.keep);
         Self::start_on(log, authenticator, settings, (clock, metrics)).await
     }

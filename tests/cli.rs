@@ -36,7 +36,7 @@ impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = url_in(folder.path());
-        let log = EventLog::open(Options { url, readers: 1, metrics: Metrics::new() }).await.unwrap();
+        let log = EventLog::open(Options { url, readers: 1, lanes: 1, metrics: Metrics::new() }).await.unwrap();
         let scene = Self { folder, log };
         for (n, letter) in ["o", "n", "e", " ", "😀"].into_iter().enumerate() {
             let position = n;

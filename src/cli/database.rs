@@ -3,7 +3,7 @@
 use crate::{
     domain::{DocumentId, Seq},
     event_log::{EventLog, Head, Options, StreamName},
-    settings::Settings,
+    settings::{Database, Settings},
     telemetry::Metrics,
 };
 
@@ -14,12 +14,12 @@ const PAGE: usize = 1_000;
 
 /// Opens the log. There must be one: who wants to look at something has mistyped its name more likely than not.
 pub(super) async fn open(settings: &Settings) -> Result<EventLog, Failure> {
-    let url = &settings.database.url;
+    let Database { url, pool, lanes } = &settings.database;
     if url.file().is_some_and(|file| !file.exists()) {
         let hint = "`scriptorium migrate` and `scriptorium serve` make one";
         return Err(Failure::failed(format!("there is no database at {url}; {hint}")));
     }
-    let options = Options { url: url.expose().to_owned(), readers: settings.database.pool, metrics: Metrics::new() };
+    let options = Options { url: url.expose().to_owned(), readers: *pool, lanes: *lanes, metrics: Metrics::new() };
     let log = EventLog::open(options).await.map_err(Failure::failed)?;
     Ok(log.keeping_snapshots(settings.snapshots.keep))
 }

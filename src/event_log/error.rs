@@ -24,6 +24,8 @@ pub enum UnavailableKind {
     ReadOnly,
     /// The database file is damaged or is not a database.
     Corrupt,
+    /// The database server is not there, or does not answer; it may come back by itself.
+    Unreachable,
     /// The log has been closed.
     Closed,
     /// Reading or writing failed in another way.
@@ -109,28 +111,30 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The database cannot be opened or brought up to date.
-    #[error("cannot open the database {}: {reason}", path.display())]
+    #[error("cannot open the database {database}: {reason}")]
     Database {
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or its address without the password.
+        database: String,
         /// Why.
         reason: Unavailable,
     },
     /// A newer program made the database; this one might destroy what it does not know.
-    #[error("the database {} is of version {found}, made by a newer scriptorium; this one knows versions up to {known}", path.display())]
+    #[error(
+        "the database {database} is of version {found}, made by a newer scriptorium; this one knows versions up to {known}"
+    )]
     Newer {
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or its address without the password.
+        database: String,
         /// The newest migration applied to it.
         found: i64,
         /// The newest migration that this program has.
         known: i64,
     },
     /// A migration that was applied to the database is not the one that this program has.
-    #[error("the database {} does not fit this scriptorium: {why}", path.display())]
+    #[error("the database {database} does not fit this scriptorium: {why}")]
     Migration {
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or its address without the password.
+        database: String,
         /// Which, and how.
         why: String,
     },

@@ -9,7 +9,10 @@ mod audit;
 mod error;
 mod fold;
 mod memory;
+mod migrations;
 mod port;
+mod postgres;
+mod sql;
 mod sqlite;
 mod stored;
 #[cfg(test)]
@@ -41,10 +44,12 @@ const FIRST_ROWS: usize = 16;
 /// Where the log is and how it is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The address of the database: `sqlite://path/to/file`.
+    /// The address of the database: `sqlite://path/to/file` or `postgres://user:password@host:port/database`.
     pub url: String,
-    /// Connections for reading; there is one more for writing.
+    /// Connections for reading.
     pub readers: u32,
+    /// Connections that append at the same time. SQLite has one, whatever this says.
+    pub lanes: u32,
     /// Where to count what happens.
     pub metrics: Metrics,
 }
@@ -65,18 +70,32 @@ impl EventLog {
 
     /// Opens a log; makes its database where there is none, and brings it up to date.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { url, readers, metrics } = options;
-        let settings = sqlite::Settings { readers, ..sqlite::Settings::new(sqlite_path(&url)?) };
-        Self::sqlite(settings, metrics).await
+        let Options { url, readers, lanes, metrics } = options;
+        match Kind::of(&url)? {
+            Kind::Sqlite(path) => {
+                Self::sqlite(sqlite::Settings { readers, ..sqlite::Settings::new(path) }, metrics).await
+            }
+            Kind::Postgres(mut settings) => {
+                (settings.readers, settings.lanes) = (readers, lanes);
+                Self::postgres(*settings, metrics).await
+            }
+        }
     }
 
     /// Brings the database of a log up to date and answers what that took.
     pub async fn migrate(url: &str) -> Result<Vec<AppliedMigration>, OpenError> {
-        sqlite::Sqlite::migrate(&sqlite::Settings::new(sqlite_path(url)?)).await
+        match Kind::of(url)? {
+            Kind::Sqlite(path) => sqlite::Sqlite::migrate(&sqlite::Settings::new(path)).await,
+            Kind::Postgres(settings) => postgres::Postgres::migrate(&settings).await,
+        }
     }
 
     async fn sqlite(settings: sqlite::Settings, metrics: Metrics) -> Result<Self, OpenError> {
         Ok(Self::on(Arc::new(sqlite::Sqlite::open(settings, metrics.clone()).await?), metrics))
+    }
+
+    async fn postgres(settings: postgres::Settings, metrics: Metrics) -> Result<Self, OpenError> {
+        Ok(Self::on(Arc::new(postgres::Postgres::open(settings, metrics.clone()).await?), metrics))
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
@@ -284,12 +303,25 @@ fn damaged(stream: &StreamName, seq: Seq, why: String) -> Damaged {
     Damaged { stream: stream.clone(), seq, why }
 }
 
-/// The file in an address such as `sqlite://data/log.db` (relative) or `sqlite:///var/log.db`.
-fn sqlite_path(url: &str) -> Result<PathBuf, OpenError> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).filter(|path| !path.is_empty());
-    path.map(PathBuf::from).ok_or_else(|| {
-        // What follows the scheme may hold a password.
-        let scheme = url.split_once(':').map_or("an address without a scheme", |(scheme, _)| scheme);
-        OpenError::Url { url: scheme.to_owned(), why: "this version stores in SQLite only: sqlite://path/to/file" }
-    })
+/// A database that an address names.
+enum Kind {
+    /// The file of `sqlite://data/log.db` (relative) or `sqlite:///var/log.db`.
+    Sqlite(PathBuf),
+    Postgres(Box<postgres::Settings>),
+}
+
+impl Kind {
+    fn of(url: &str) -> Result<Self, OpenError> {
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        match (scheme, path) {
+            ("sqlite", Some(path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            ("postgres" | "postgresql", _) => postgres::Settings::parse(url).map(Box::new).map(Self::Postgres),
+            // What follows the scheme may hold a password.
+            _ => Err(OpenError::Url {
+                url: if scheme.is_empty() { "an address without a scheme" } else { scheme }.to_owned(),
+                why: "a database is sqlite://path/to/file or postgres://user:password@host:5432/database",
+            }),
+        }
+    }
 }

@@ -102,10 +102,12 @@ sections! {
 
     /// The event log.
     database: Database {
-        /// Where it is: `sqlite://path/to/file`, made when absent.
+        /// Where it is: `sqlite://path/to/file`, made when absent, or `postgres://user:password@host:port/database`.
         url: DatabaseUrl = DatabaseUrl::new("sqlite://data/scriptorium.db");
-        /// Connections for reading. There is one more for writing.
+        /// Connections for reading. For writing there is one more in SQLite, and in Postgres one for each lane.
         pool: u32 = 4, in 1..=256;
+        /// Connections to Postgres that append side by side, each its share of the documents.
+        lanes: u32 = 4, in 1..=64;
     }
 
     /// Who may come in.

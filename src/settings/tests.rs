@@ -150,7 +150,7 @@ fn a_bad_value_is_named_with_what_is_allowed() {
     );
     assert!(problem(&[("a.toml", "[auth]\nmode = \"basic\"")], &[]).ends_with("must be \"none\" or \"jwt\""));
     assert!(problem(&[("a.toml", "[log]\nlevel = \"loud=very\"")], &[]).contains("error, warn, info"));
-    assert!(problem(&[("a.toml", "[database]\nurl = \"postgres://h/d\"")], &[]).contains("SQLite only"));
+    assert!(problem(&[("a.toml", "[database]\nurl = \"mysql://h/d\"")], &[]).contains("\"postgres://"));
 }
 
 #[test]
@@ -212,6 +212,8 @@ fn secrets_do_not_show() {
     settings.database.url = DatabaseUrl::new("postgres://user:open sesame@host/db");
     let shown = format!("{settings:?} {} {:#?}", settings.database.url, settings.auth);
     assert!(!shown.contains("sesame") && shown.contains("postgres://…@host/db"), "{shown}");
+    let shown = DatabaseUrl::new("postgres://host:5432/db?user=ann&password=open%20sesame").to_string();
+    assert_eq!(shown, "postgres://host:5432/db");
     let refused = problem(&[], &[("DATABASE_URL", "mysql://user:sesame@host"), ("SCRIPTORIUM__AUTH__MODE", "none")]);
     assert!(!refused.contains("sesame"), "{refused}");
 }

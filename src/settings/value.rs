@@ -73,10 +73,13 @@ impl DatabaseUrl {
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-            Some((scheme, place)) => write!(f, "{scheme}://…@{place}"),
-            None => f.write_str(&self.0),
-        }
+        let Some((scheme, rest)) = self.0.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres")) else {
+            return f.write_str(&self.0);
+        };
+        // Who comes in stands before the place, and may stand behind it as well.
+        let (hidden, place) = rest.rsplit_once('@').map_or(("", rest), |(_, place)| ("…@", place));
+        let place = place.split_once('?').map_or(place, |(place, _)| place);
+        write!(f, "{scheme}://{hidden}{place}")
     }
 }
 
@@ -223,11 +226,12 @@ impl Setting for SocketAddr {
 }
 
 impl Setting for DatabaseUrl {
-    const ALLOWED: &'static str =
-        "an address like \"sqlite://data/scriptorium.db\"; this version stores in SQLite only";
+    const ALLOWED: &'static str = "an address like \"sqlite://data/scriptorium.db\" or \
+        \"postgres://user:password@host:5432/database\"";
     fn from_text(text: &str) -> Option<Self> {
-        let path = text.strip_prefix("sqlite:")?;
-        (!path.trim_start_matches('/').is_empty()).then(|| Self::new(text))
+        let (scheme, place) = text.split_once(':')?;
+        let is_known = matches!(scheme, "sqlite" | "postgres" | "postgresql");
+        (is_known && !place.trim_start_matches('/').is_empty()).then(|| Self::new(text))
     }
 }
 

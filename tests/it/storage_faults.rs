@@ -275,7 +275,7 @@ async fn a_bad_setting_is_named_with_its_place_and_what_is_allowed() {
         assert!(!server.database().exists(), "nothing was made");
     }
     let mut server = Server::prepare(&[]);
-    server.set_database("postgres://localhost/log");
-    expect_refusal(&mut server, 2, &["database.url", "DATABASE_URL", "sqlite://"]).await;
+    server.set_database("mysql://localhost/log");
+    expect_refusal(&mut server, 2, &["database.url", "DATABASE_URL", "sqlite://", "postgres://"]).await;
     assert_eq!(std::fs::read_dir(server.home()).unwrap().count(), 0, "nothing was made");
 }

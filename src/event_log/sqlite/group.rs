@@ -16,6 +16,7 @@ use super::{
 use crate::event_log::{
     Head, StreamName,
     port::{NewRows, Refusal},
+    sql::{self, Columns as _},
 };
 
 /// What the writer remembers of streams, so that it need not ask.
@@ -54,8 +55,8 @@ impl Known {
         }
         let names = rows::list(unknown.iter().map(|stream| stream.as_str()));
         for row in sqlx::query(rows::HEADS).bind(names).fetch_all(&mut *connection).await? {
-            let (name, head) = rows::stream(&row)?;
-            self.streams.insert(name, Place { id: rows::id(&row)?, head });
+            let (name, head) = sql::stream(&row)?;
+            self.streams.insert(name, Place { id: row.number(4)?, head });
         }
         unknown.retain(|stream| !self.streams.contains_key(*stream));
         if unknown.is_empty() {
@@ -160,7 +161,7 @@ async fn objection(
     let ids: HashSet<_> = append.rows.iter().map(|row| row.message_id.as_str()).collect();
     let twice = ids.len() < append.rows.len();
     let found = sqlx::query(rows::FIND).bind(append.stream.shared()).bind(rows::list(ids.into_iter()));
-    let repeated: Vec<_> = found.fetch_all(connection).await?.iter().map(rows::event).collect::<Result<_, _>>()?;
+    let repeated: Vec<_> = found.fetch_all(connection).await?.iter().map(sql::event).collect::<Result<_, _>>()?;
     Ok((twice || !repeated.is_empty()).then_some(Refusal::Repeated(repeated)))
 }
 

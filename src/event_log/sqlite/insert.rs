@@ -2,10 +2,9 @@
 
 use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
-use super::rows::signed;
 use crate::{
     domain::Timestamp,
-    event_log::{Head, StreamName, port::NewRow},
+    event_log::{Head, StreamName, port::NewRow, sql::signed},
 };
 
 /// A stream gets this head.

@@ -11,7 +11,7 @@ mod wal;
 mod writer;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -20,12 +20,13 @@ pub(super) use open::Settings;
 use super::{
     AppliedMigration, Head, OpenError, StreamName, Unavailable,
     port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
+    sql::{self, Columns, limited, signed},
 };
 use crate::{
     domain::{MessageId, Seq},
     telemetry::Metrics,
 };
-use rows::{list, signed, unsigned};
+use rows::list;
 use trouble::unavailable;
 use writer::{Command, QUEUE, Task, Writer};
 
@@ -53,8 +54,7 @@ impl Sqlite {
     /// Only brings a database up to date.
     pub(super) async fn migrate(settings: &Settings) -> Result<Vec<AppliedMigration>, OpenError> {
         let (connection, applied) = settings.open().await?;
-        let failed = |error| OpenError::Database { path: settings.path.clone(), reason: unavailable(&error) };
-        sqlx::Connection::close(connection).await.map_err(failed)?;
+        sqlx::Connection::close(connection).await.map_err(|error| settings.failed(&error))?;
         Ok(applied)
     }
 
@@ -76,12 +76,12 @@ impl Sqlite {
     async fn joined(&self, stream: &StreamName, after: Seq, limit: i64) -> sqlx::Result<Option<Bodies>> {
         let query = sqlx::query(rows::BODIES_JOINED).bind(stream.shared()).bind(signed(after.0)).bind(limit);
         let row = query.fetch_one(&self.readers).await?;
-        let count = unsigned(row.try_get(0)?);
+        let count = row.count(0)?;
         if count == 0 {
             return Ok(Some(Bodies::default()));
         }
-        let last = rows::seq(&row, 1)?;
-        let bytes = row.try_get_unchecked::<&[u8], _>(2)?.to_vec();
+        let last = Seq(row.count(1)?);
+        let bytes = row.bytes(2)?.to_vec();
         let mut ends: Vec<_> =
             bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
         ends.push(bytes.len());
@@ -90,10 +90,10 @@ impl Sqlite {
     }
 
     async fn row_by_row(&self, stream: &StreamName, after: Seq, limit: i64) -> sqlx::Result<Bodies> {
-        let query = sqlx::query(rows::BODIES).bind(stream.shared()).bind(signed(after.0)).bind(limit);
+        let query = sqlx::query(sql::BODIES).bind(stream.shared()).bind(signed(after.0)).bind(limit);
         let mut bodies = Bodies::default();
         for row in query.fetch_all(&self.readers).await? {
-            bodies.push(rows::seq(&row, 0)?, row.try_get_unchecked(1)?);
+            bodies.push(Seq(row.count(0)?), row.bytes(1)?);
         }
         Ok(bodies)
     }
@@ -103,47 +103,43 @@ fn read<'a, T>(what: impl Future<Output = sqlx::Result<T>> + Send + 'a) -> Answe
     async { what.await.map_err(|error| unavailable(&error)) }.boxed()
 }
 
-fn count(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
 impl Adapter for Sqlite {
     fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
         self.ask(|to| Command::Append(rows, to)).boxed()
     }
 
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
-        let query = sqlx::query(rows::ROWS).bind(stream.shared()).bind(signed(after.0)).bind(count(limit));
-        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::event).collect() })
+        let query = sqlx::query(sql::ROWS).bind(stream.shared()).bind(signed(after.0)).bind(limited(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::event).collect() })
     }
 
     fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies> {
         read(async move {
-            match self.joined(stream, after, count(limit)).await? {
+            match self.joined(stream, after, limited(limit)).await? {
                 Some(bodies) => Ok(bodies),
-                None => self.row_by_row(stream, after, count(limit)).await,
+                None => self.row_by_row(stream, after, limited(limit)).await,
             }
         })
     }
 
     fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>> {
         let query = sqlx::query(rows::FIND).bind(stream.shared()).bind(list(ids.iter().map(MessageId::as_str)));
-        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::event).collect() })
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::event).collect() })
     }
 
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
-        let query = sqlx::query(rows::HEAD).bind(stream.shared());
-        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(rows::head).transpose() })
+        let query = sqlx::query(sql::HEAD).bind(stream.shared());
+        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(sql::head).transpose() })
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
-        let query = sqlx::query(rows::last_at_most(key)).bind(stream.shared()).bind(value);
-        read(async { query.fetch_optional(&self.readers).await?.map(|row| rows::seq(&row, 0)).transpose() })
+        let query = sqlx::query(sql::last_at_most(key)).bind(stream.shared()).bind(value);
+        read(async { query.fetch_optional(&self.readers).await?.map(|row| row.count(0).map(Seq)).transpose() })
     }
 
     fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>> {
-        let query = sqlx::query(rows::STREAMS).bind(after.map_or("", StreamName::as_str)).bind(count(limit));
-        read(async { query.fetch_all(&self.readers).await?.iter().map(rows::stream).collect() })
+        let query = sqlx::query(sql::STREAMS).bind(after.map_or("", StreamName::as_str)).bind(limited(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream).collect() })
     }
 
     fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
@@ -151,8 +147,8 @@ impl Adapter for Sqlite {
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {
-        let query = sqlx::query(rows::SNAPSHOT).bind(stream.shared()).bind(signed(at_most.0));
-        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(rows::snapshot).transpose() })
+        let query = sqlx::query(sql::SNAPSHOT).bind(stream.shared()).bind(signed(at_most.0));
+        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(sql::snapshot).transpose() })
     }
 
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {

@@ -1,18 +1,14 @@
 //! Opening a database: its file, its pragmas, its migrations.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, SqlSafeStr, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::trouble::unavailable;
-use crate::event_log::{AppliedMigration, OpenError};
+use crate::event_log::{AppliedMigration, OpenError, migrations};
 
 /// How long SQLite itself waits for a lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +63,20 @@ impl Settings {
         SqliteConnectOptions::new().filename(&self.path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
     }
 
+    async fn migrate(&self, connection: &mut SqliteConnection) -> Result<Vec<AppliedMigration>, OpenError> {
+        let applied = applied(connection).await.map_err(|error| self.failed(&error))?;
+        migrations::SQLITE.bring_up_to_date(connection, &applied, &self.shown(), |error| self.failed(error)).await
+    }
+
+    /// How the database is named to a person.
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn failed(&self, error: &sqlx::Error) -> OpenError {
+        OpenError::Database { database: self.shown(), reason: unavailable(error) }
+    }
+
     /// Opens the writer, with the database made where it is missing and brought up to date.
     pub(super) async fn open(&self) -> Result<(SqliteConnection, Vec<AppliedMigration>), OpenError> {
         let Self { path, .. } = self;
@@ -74,9 +84,8 @@ impl Settings {
             let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
             tokio::fs::create_dir_all(directory).await.map_err(failed)?;
         }
-        let failed = |error| OpenError::Database { path: path.clone(), reason: unavailable(&error) };
-        let mut connection = self.writer().await.map_err(failed)?;
-        match migrate(path, &mut connection).await {
+        let mut connection = self.writer().await.map_err(|error| self.failed(&error))?;
+        match self.migrate(&mut connection).await {
             Ok(applied) => Ok((connection, applied)),
             Err(error) => {
                 // The error at hand says more than one about closing.
@@ -85,34 +94,6 @@ impl Settings {
             }
         }
     }
-}
-
-fn migrations() -> Migrator {
-    let migration = |version, description: &'static str, sql: &'static str| {
-        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(vec![migration(
-        1,
-        "event log",
-        include_str!("../../../migrations/sqlite/0001_event_log.sql"),
-    )])
-}
-
-async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<Vec<AppliedMigration>, OpenError> {
-    let failed = |error| OpenError::Database { path: path.to_owned(), reason: unavailable(&error) };
-    let migrations = migrations();
-    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let applied = applied(connection).await.map_err(failed)?;
-    if let Some(found) = applied.iter().copied().filter(|version| *version > known).max() {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is sqlx's, and may grow")]
-    migrations.run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
-        other => OpenError::Migration { path: path.to_owned(), why: other.to_string() },
-    })?;
-    let new = migrations.iter().filter(|migration| !applied.contains(&migration.version));
-    Ok(new.map(|new| AppliedMigration { version: new.version, description: new.description.to_string() }).collect())
 }
 
 /// The versions of the migrations that a database has seen; none for a new one.

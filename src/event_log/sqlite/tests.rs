@@ -355,8 +355,8 @@ async fn migrating_alone_answers_what_it_did() {
         [(1, "event log")]
     );
     assert!(EventLog::migrate(&url).await.unwrap().is_empty());
-    EventLog::open(Options { url, readers: 1, metrics: Metrics::new() }).await.unwrap().close().await;
-    for url in ["postgres://ann:secret@db/x", "log.db", "sqlite://"] {
+    EventLog::open(Options { url, readers: 1, lanes: 1, metrics: Metrics::new() }).await.unwrap().close().await;
+    for url in ["mysql://ann:secret@db/x", "log.db", "sqlite://"] {
         let says = EventLog::migrate(url).await.unwrap_err().to_string();
         assert!(says.contains("sqlite://path/to/file") && !says.contains("secret"), "{says}");
     }

@@ -12,7 +12,6 @@ use tokio::{
 use super::{
     group::{Known, one_by_one, together},
     open::Settings,
-    rows::signed,
     trouble::{Trouble, unavailable},
     wal::Wal,
 };
@@ -20,6 +19,7 @@ use crate::{
     event_log::{
         Head, StreamName, Unavailable, UnavailableKind,
         port::{NewRows, Refusal, SnapshotRow},
+        sql::{self, signed},
     },
     telemetry::Metrics,
 };
@@ -165,7 +165,10 @@ impl Writer {
         }
         match reason.kind() {
             UnavailableKind::Busy | UnavailableKind::Full | UnavailableKind::ReadOnly => (),
-            UnavailableKind::Corrupt | UnavailableKind::Closed | UnavailableKind::Failed => {
+            UnavailableKind::Corrupt
+            | UnavailableKind::Unreachable
+            | UnavailableKind::Closed
+            | UnavailableKind::Failed => {
                 if let Some(connection) = self.connection.take() {
                     // Whatever it says, the next command begins with a new one.
                     let _closed = connection.close().await;
@@ -202,8 +205,8 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
             .bind(snapshot.last_modified.map(|moment| moment.0))
             .bind(snapshot.content)
             .bind(i64::from(keep)),
-        Task::DropSnapshots(stream) => sqlx::query(DROP_SNAPSHOTS).bind(stream.shared()),
-        Task::Check => sqlx::query(CHECK),
+        Task::DropSnapshots(stream) => sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.shared()),
+        Task::Check => sqlx::query(sql::CHECK),
     };
     Ok(query.execute(connection).await?.rows_affected())
 }
@@ -214,6 +217,3 @@ const SAVE_SNAPSHOT: &str = "BEGIN IMMEDIATE;
     DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq NOT IN
         (SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq DESC LIMIT $6);
     COMMIT";
-const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)";
-const CHECK: &str =
-    "INSERT INTO write_checks (id, checks) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET checks = checks + 1";

@@ -1,0 +1,253 @@
+//! The log in Postgres: a few connections that append, each with its share of the streams, and a few that read.
+
+mod group;
+mod judge;
+mod lane;
+mod open;
+mod readers;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod write;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
+use sqlx::{
+    Connection, Postgres as Database,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+pub(super) use open::Settings;
+
+use super::{
+    AppliedMigration, Head, OpenError, StreamName, Unavailable,
+    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
+    sql::{self, Columns, limited, signed},
+};
+use crate::{
+    domain::{MessageId, Seq},
+    telemetry::Metrics,
+};
+use lane::{Command, Lane, QUEUE};
+use open::{Shared, within};
+use readers::Readers;
+
+pub(super) struct Postgres {
+    settings: Shared,
+    readers: Readers,
+    lanes: Vec<mpsc::Sender<Command>>,
+    tasks: TaskTracker,
+}
+
+impl Postgres {
+    /// Opens a database, brought up to date where needed.
+    pub(super) async fn open(settings: Settings, metrics: Metrics) -> Result<Self, OpenError> {
+        for migration in settings.migrate().await? {
+            tracing::info!(version = migration.version, description = migration.description, "applied a migration");
+        }
+        let settings = Arc::new(settings);
+        let readers = Readers::new(Arc::clone(&settings));
+        let channel = if settings.notify {
+            Some(channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?)
+        } else {
+            None
+        };
+        let tasks = TaskTracker::new();
+        let lanes = (0..settings.lanes.max(1)).map(|_| {
+            let (lane, commands) = mpsc::channel(QUEUE);
+            tasks.spawn(Lane::new(Arc::clone(&settings), channel.clone(), metrics.clone()).run(commands));
+            lane
+        });
+        let lanes = lanes.collect();
+        tasks.close();
+        Ok(Self { settings, readers, lanes, tasks })
+    }
+
+    /// Only brings a database up to date.
+    pub(super) async fn migrate(settings: &Settings) -> Result<Vec<AppliedMigration>, OpenError> {
+        settings.migrate().await
+    }
+
+    /// Where the appends of a stream queue, in their order.
+    fn lane(&self, stream: &StreamName) -> &mpsc::Sender<Command> {
+        let mut hasher = DefaultHasher::new();
+        stream.hash(&mut hasher);
+        let lanes = self.lanes.len() as u64;
+        &self.lanes[usize::try_from(hasher.finish() % lanes).unwrap_or_default()]
+    }
+
+    async fn ask<T, E: From<Unavailable>>(
+        lane: &mpsc::Sender<Command>,
+        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
+    ) -> Result<T, E> {
+        let (to, answer) = oneshot::channel();
+        lane.send(command(to)).await.map_err(|_| Unavailable::closed())?;
+        answer.await.map_err(|_| Unavailable::closed())?
+    }
+
+    /// What a query finds, row by row.
+    async fn fetch<T>(
+        &self,
+        query: Query<'_, Database, PgArguments>,
+        mut found: T,
+        mut take: impl FnMut(&mut T, &PgRow) -> sqlx::Result<()>,
+    ) -> Result<T, Unavailable> {
+        let mut reader = self.readers.take().await?;
+        let read = async {
+            let mut rows = query.fetch(&mut reader.connection);
+            while let Some(row) = rows.try_next().await? {
+                take(&mut found, &row)?;
+            }
+            Ok(())
+        };
+        within(self.settings.patience.answer, read).await?;
+        reader.give_back();
+        Ok(found)
+    }
+
+    async fn all<T>(
+        &self,
+        query: Query<'_, Database, PgArguments>,
+        read: impl Fn(&PgRow) -> sqlx::Result<T>,
+    ) -> Result<Vec<T>, Unavailable> {
+        self.fetch(query, Vec::new(), |all, row| {
+            all.push(read(row)?);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn one<T>(
+        &self,
+        query: Query<'_, Database, PgArguments>,
+        read: impl Fn(&PgRow) -> sqlx::Result<T>,
+    ) -> Result<Option<T>, Unavailable> {
+        Ok(self.all(query, read).await?.pop())
+    }
+
+    async fn save(&self, stream: &StreamName, snapshot: SnapshotRow, keep: u32) -> Result<(), Unavailable> {
+        let mut reader = self.readers.take().await?;
+        let save = async {
+            let mut transaction = reader.connection.begin().await?;
+            sqlx::query(SAVE_SNAPSHOT)
+                .bind(stream.as_str())
+                .bind(signed(snapshot.seq.0))
+                .bind(signed(snapshot.version.0))
+                .bind(snapshot.last_modified.map(|moment| moment.0))
+                .bind(&*snapshot.content)
+                .execute(&mut *transaction)
+                .await?;
+            let forget = sqlx::query(KEEP_SNAPSHOTS).bind(stream.as_str()).bind(i64::from(keep));
+            forget.execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        within(self.settings.patience.answer, save).await?;
+        reader.give_back();
+        Ok(())
+    }
+}
+
+const FIND: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND message_id = ANY ($2) ORDER BY seq";
+const SAVE_SNAPSHOT: &str = "INSERT INTO snapshots (stream, seq, version, last_modified, content)
+    SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1
+    ON CONFLICT (stream, seq) DO UPDATE SET version = excluded.version, last_modified = excluded.last_modified,
+        content = excluded.content";
+const KEEP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
+    AND seq NOT IN (SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
+                    ORDER BY seq DESC LIMIT $2)";
+/// Notifications cross the borders of schemas, and another schema of the database may hold another log.
+const CHANNEL: &str = "SELECT 'scriptorium_' || coalesce(current_schema(), '')::regnamespace::oid";
+
+/// Where those listen who want to know what is appended to this log.
+async fn channel(readers: &Readers, settings: &Settings) -> Result<String, Unavailable> {
+    let mut reader = readers.take().await?;
+    let channel = sqlx::query_scalar(CHANNEL).fetch_one(&mut reader.connection);
+    let channel = within(settings.patience.answer, channel).await?;
+    reader.give_back();
+    Ok(channel)
+}
+
+impl Adapter for Postgres {
+    fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
+        let lane = self.lane(&rows.stream);
+        Self::ask(lane, |to| Command::Append(rows, to)).boxed()
+    }
+
+    fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
+        let query = sqlx::query(sql::ROWS).bind(stream.as_str()).bind(signed(after.0)).bind(limited(limit));
+        self.all(query, sql::event).boxed()
+    }
+
+    fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies> {
+        let query = sqlx::query(sql::BODIES).bind(stream.as_str()).bind(signed(after.0)).bind(limited(limit));
+        self.fetch(query, Bodies::default(), |bodies, row| {
+            bodies.push(Seq(row.count(0)?), row.bytes(1)?);
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>> {
+        let ids: Vec<_> = ids.iter().map(MessageId::as_str).collect();
+        self.all(sqlx::query(FIND).bind(stream.as_str()).bind(ids), sql::event).boxed()
+    }
+
+    fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
+        self.one(sqlx::query(sql::HEAD).bind(stream.as_str()), sql::head).boxed()
+    }
+
+    fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
+        let query = sqlx::query(sql::last_at_most(key)).bind(stream.as_str()).bind(value);
+        self.one(query, |row| row.count(0).map(Seq)).boxed()
+    }
+
+    fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let query = sqlx::query(sql::STREAMS).bind(after.map_or("", StreamName::as_str)).bind(limited(limit));
+        self.all(query, sql::stream).boxed()
+    }
+
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
+        self.save(stream, snapshot, keep).boxed()
+    }
+
+    fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {
+        let query = sqlx::query(sql::SNAPSHOT).bind(stream.as_str()).bind(signed(at_most.0));
+        self.one(query, sql::snapshot).boxed()
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
+        async move {
+            let mut reader = self.readers.take().await?;
+            let dropped = sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.as_str()).execute(&mut reader.connection);
+            let dropped = within(self.settings.patience.answer, dropped).await?.rows_affected();
+            reader.give_back();
+            Ok(dropped)
+        }
+        .boxed()
+    }
+
+    fn check_writable(&self) -> Answer<'_, ()> {
+        // The lanes differ in nothing but their streams.
+        Self::ask(&self.lanes[0], Command::Check).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            for lane in &self.lanes {
+                // If it is closed already, its end is still to be waited for.
+                let _already = lane.send(Command::Close).await;
+            }
+            self.tasks.wait().await;
+            self.readers.close().await;
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,109 @@
+//! The connections that read.
+//!
+//! A pool of our own, because every step of it has to end: the pool of sqlx asks a connection that comes back
+//! whether it is alive, and waits for the answer as long as TCP does.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sqlx::{Connection, PgConnection};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
+
+use super::open::{Shared, within};
+use crate::event_log::{Unavailable, UnavailableKind};
+
+pub(super) struct Readers {
+    settings: Shared,
+    permits: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A connection that nobody uses.
+pub(super) struct Idle {
+    connection: PgConnection,
+    since: Instant,
+}
+
+/// After so long without use a connection is asked whether it is alive. Servers restart; a question costs less than a
+/// failed read.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl Idle {
+    pub(super) fn now(connection: PgConnection) -> Self {
+        Self { connection, since: Instant::now() }
+    }
+
+    /// The connection, if it still lives.
+    pub(super) async fn wake(mut self, patience: Duration) -> Option<PgConnection> {
+        if self.since.elapsed() > FRESH {
+            within(patience, self.connection.ping()).await.ok()?;
+        }
+        Some(self.connection)
+    }
+}
+
+/// A connection in use. Unless it is given back it is closed: nobody knows what it is in the middle of.
+pub(super) struct Reader<'a> {
+    pub connection: PgConnection,
+    readers: &'a Readers,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Readers {
+    pub(super) fn new(settings: Shared) -> Self {
+        let permits = Semaphore::new(settings.readers.max(1) as usize);
+        Self { settings, permits, idle: Mutex::default() }
+    }
+
+    /// A connection, as soon as one is free.
+    pub(super) async fn take(&self) -> Result<Reader<'_>, Unavailable> {
+        let patience = &self.settings.patience;
+        let permit = match tokio::time::timeout(patience.acquire, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Unavailable::closed()),
+            Err(_) => {
+                let says = "no connection for reading became free in time";
+                return Err(Unavailable::new(UnavailableKind::Busy, says));
+            }
+        };
+        loop {
+            let idle = self.idle_now().pop();
+            let connection = match idle {
+                None => self.settings.connect().await?,
+                Some(idle) => match idle.wake(patience.connect).await {
+                    Some(connection) => connection,
+                    None => continue,
+                },
+            };
+            return Ok(Reader { connection, readers: self, _permit: permit });
+        }
+    }
+
+    /// Closes those that nobody uses; nobody gets one any more.
+    pub(super) async fn close(&self) {
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle_now());
+        for Idle { connection, .. } in idle {
+            let _gone = within(self.settings.patience.connect, connection.close()).await;
+        }
+    }
+
+    fn idle_now(&self) -> MutexGuard<'_, Vec<Idle>> {
+        // Nothing here panics between two changes that belong together.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader<'_> {
+    /// To be called when an answer has been read to its end.
+    pub(super) fn give_back(self) {
+        if !self.readers.permits.is_closed() {
+            self.readers.idle_now().push(Idle::now(self.connection));
+        }
+    }
+}

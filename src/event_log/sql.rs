@@ -1,0 +1,128 @@
+//! The statements that both databases accept, and how their rows become ours.
+
+use sqlx::{postgres::PgRow, sqlite::SqliteRow};
+
+use super::{
+    Head, StreamName,
+    port::{Key, Row, SnapshotRow},
+};
+use crate::domain::{Seq, Timestamp, Version};
+
+pub(super) const HEAD: &str = "SELECT seq, version, recorded_at FROM streams WHERE name = $1";
+pub(super) const STREAMS: &str =
+    "SELECT seq, version, recorded_at, name FROM streams WHERE name > $1 ORDER BY name LIMIT $2";
+pub(super) const ROWS: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3";
+pub(super) const BODIES: &str = "SELECT seq, body FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3";
+pub(super) const SNAPSHOT: &str = "SELECT seq, version, last_modified, content FROM snapshots
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq DESC LIMIT 1";
+pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+pub(super) const CHECK: &str = "INSERT INTO write_checks (id, checks) VALUES (1, 1)
+    ON CONFLICT (id) DO UPDATE SET checks = write_checks.checks + 1";
+
+/// Halves a stream until one place is left. Both keys grow along it, so no index is needed.
+macro_rules! last_at_most {
+    ($key:literal) => {
+        concat!(
+            "WITH RECURSIVE stream AS (SELECT id, seq FROM streams WHERE name = $1),
+                search (low, high) AS (
+                    SELECT CAST(0 AS BIGINT), seq FROM stream
+                    UNION ALL
+                    SELECT CASE WHEN ",
+            $key,
+            " <= $2 THEN (low + high + 1) / 2 ELSE low END,
+                           CASE WHEN ",
+            $key,
+            " <= $2 THEN high ELSE (low + high + 1) / 2 - 1 END
+                    FROM search LEFT JOIN events
+                      ON events.stream = (SELECT id FROM stream) AND events.seq = (low + high + 1) / 2
+                    WHERE low < high)
+            SELECT low FROM search WHERE low = high"
+        )
+    };
+}
+
+pub(super) const fn last_at_most(key: Key) -> &'static str {
+    match key {
+        Key::Version => last_at_most!("version"),
+        Key::RecordedAt => last_at_most!("recorded_at"),
+    }
+}
+
+/// A row of either database, by the places of its columns.
+pub(super) trait Columns {
+    fn number(&self, column: usize) -> sqlx::Result<i64>;
+    fn number_or_none(&self, column: usize) -> sqlx::Result<Option<i64>>;
+    /// A text as it is stored, which in a damaged database may be anything.
+    fn bytes(&self, column: usize) -> sqlx::Result<&[u8]>;
+
+    fn count(&self, column: usize) -> sqlx::Result<u64> {
+        self.number(column).map(unsigned)
+    }
+
+    fn text(&self, column: usize) -> sqlx::Result<&str> {
+        str::from_utf8(self.bytes(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
+}
+
+macro_rules! columns {
+    ($($row:ty),+) => {$(
+        impl Columns for $row {
+            fn number(&self, column: usize) -> sqlx::Result<i64> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn number_or_none(&self, column: usize) -> sqlx::Result<Option<i64>> {
+                sqlx::Row::try_get(self, column)
+            }
+            fn bytes(&self, column: usize) -> sqlx::Result<&[u8]> {
+                sqlx::Row::try_get_unchecked(self, column)
+            }
+        }
+    )+};
+}
+
+columns!(PgRow, SqliteRow);
+
+/// Of [`HEAD`].
+pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
+    Ok(Head { seq: Seq(row.count(0)?), version: Version(row.count(1)?), recorded_at: Timestamp(row.number(2)?) })
+}
+
+/// Of [`STREAMS`].
+pub(super) fn stream(row: &impl Columns) -> sqlx::Result<(StreamName, Head)> {
+    Ok((StreamName::recorded(row.text(3)?), head(row)?))
+}
+
+/// Of [`ROWS`], and of what finds messages.
+pub(super) fn event(row: &impl Columns) -> sqlx::Result<Row> {
+    Ok(Row {
+        seq: Seq(row.count(0)?),
+        version: Version(row.count(1)?),
+        recorded_at: Timestamp(row.number(2)?),
+        message_id: row.bytes(3)?.to_vec(),
+        body: row.bytes(4)?.to_vec(),
+        cause: row.bytes(5)?.to_vec(),
+    })
+}
+
+/// Of [`SNAPSHOT`].
+pub(super) fn snapshot(row: &impl Columns) -> sqlx::Result<SnapshotRow> {
+    let last_modified = row.number_or_none(2)?.map(Timestamp);
+    let content = String::from_utf8_lossy(row.bytes(3)?).into();
+    Ok(SnapshotRow { seq: Seq(row.count(0)?), version: Version(row.count(1)?), last_modified, content })
+}
+
+/// Databases' numbers are signed. Ours are never negative, and never beyond `i64` within the life of a disk.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A limit of rows.
+pub(super) fn limited(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
