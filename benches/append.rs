@@ -1,7 +1,11 @@
-//! The raw ceiling of the event log on SQLite: durable events per second and the latency of an append, by
+//! The raw ceiling of the event log on SQLite and on Postgres: durable events per second and the latency of an append, by
 //! number of streams and events per append; and how fast a long stream is read back for a fold.
 //!
-//! `cargo bench --bench append -- [--json] [--seconds N] [--cells 1x1,50x16] [--replay N] [--ids v7|v4] [--dir PATH]`
+//! `cargo bench --bench append -- [--json] [--seconds N] [--cells 1x1,50x16] [--replay N] [--ids v7|v4] [--dir PATH]
+//! [--postgres LANES,LANES]`
+//!
+//! Without arguments it measures SQLite, and Postgres with one lane and with four: the server that
+//! `TEST_DATABASE_URL` names, or a private one. `--postgres` measures only that.
 //!
 //! A cell `SxK` is S streams, each with one append of K events under way at any time, so that a commit
 //! holds up to S × K events. Pin it with `taskset -c 0` to compare it with a service that is pinned too.
@@ -13,7 +17,7 @@
     reason = "rates and quantiles are estimates"
 )]
 
-use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use scriptorium::{
     domain::{
@@ -24,6 +28,7 @@ use scriptorium::{
     text::{Attributes, Delta},
 };
 use serde_json::{json, value::RawValue};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{task::JoinSet, time::Instant};
 use uuid::Uuid;
 
@@ -36,6 +41,9 @@ struct Arguments {
     replay: u64,
     new_id: fn() -> Uuid,
     directory: Option<PathBuf>,
+    /// Whether SQLite is measured, and with how many lanes Postgres is.
+    sqlite: bool,
+    lanes: Vec<u32>,
 }
 
 impl Arguments {
@@ -50,18 +58,26 @@ impl Arguments {
             replay: 260_000,
             new_id: Uuid::now_v7,
             directory: None,
+            sqlite: true,
+            lanes: Vec::new(),
         };
-        let mut words = std::env::args().skip(1);
+        let mut words = std::env::args().skip(1).filter(|word| word != "--bench").peekable();
+        if words.peek().is_none() {
+            read.lanes = vec![1, 4];
+        }
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
-                "--bench" => (),
                 "--json" => read.json = true,
                 "--seconds" => read.seconds = value()?.parse()?,
                 "--cells" => read.cells = value()?.split(',').map(cell).collect::<Outcome<_>>()?,
                 "--replay" => read.replay = value()?.parse()?,
                 "--ids" => read.new_id = if value()? == "v4" { Uuid::new_v4 } else { Uuid::now_v7 },
                 "--dir" => read.directory = Some(value()?.into()),
+                "--postgres" => {
+                    read.sqlite = false;
+                    read.lanes = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                }
                 unknown => return Err(format!("unknown argument {unknown}").into()),
             }
         }
@@ -81,34 +97,137 @@ fn main() -> Outcome<()> {
 
 #[expect(clippy::print_stdout, reason = "the results are what this program is for")]
 async fn run(arguments: &Arguments) -> Outcome<()> {
-    for (streams, events) in &arguments.cells {
-        let (_directory, log) = open(arguments).await?;
-        let measured = append(&log, arguments, *streams, *events).await?;
-        log.close().await;
-        println!("{}", measured.line(arguments.json, *streams, *events));
+    if arguments.sqlite {
+        measure(arguments, &Place::Sqlite(arguments.directory.clone())).await?;
     }
-    if arguments.replay > 0 {
-        let (_directory, log) = open(arguments).await?;
-        let (took, read) = replay(&log, arguments).await?;
-        log.close().await;
-        let rate = read as f64 / took.as_secs_f64();
-        if arguments.json {
-            println!("{}", json!({"bench": "replay", "events": read, "events_per_second": rate.round()}));
-        } else {
-            println!("replay  {read:>8} events decoded  {rate:>9.0} events/s");
+    if arguments.lanes.is_empty() {
+        return Ok(());
+    }
+    let server = match Server::find() {
+        Ok(server) => server,
+        Err(error) => {
+            println!("postgres is not measured: {error}");
+            return Ok(());
         }
+    };
+    for lanes in &arguments.lanes {
+        measure(arguments, &Place::Postgres { server: &server, lanes: *lanes }).await?;
     }
     Ok(())
 }
 
-async fn open(arguments: &Arguments) -> Outcome<(tempfile::TempDir, EventLog)> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let url = format!("sqlite://{}", directory.path().join("log.db").display());
-    let log = EventLog::open(Options { url, readers: 4, lanes: 4, metrics: Metrics::new() }).await?;
-    Ok((directory, log))
+/// Where the log is measured.
+enum Place<'a> {
+    Sqlite(Option<PathBuf>),
+    Postgres { server: &'a Server, lanes: u32 },
+}
+
+/// An empty log.
+enum Database {
+    File(#[expect(dead_code, reason = "kept until it is measured")] tempfile::TempDir),
+    Schema { server: String, name: String },
+}
+
+impl Place<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Sqlite(_) => "sqlite".to_owned(),
+            Self::Postgres { lanes, .. } => format!("postgres/{lanes}"),
+        }
+    }
+
+    async fn open(&self) -> Outcome<(Database, EventLog)> {
+        let (database, url, lanes) = match self {
+            Self::Sqlite(parent) => {
+                let directory = match parent {
+                    Some(parent) => tempfile::tempdir_in(parent)?,
+                    None => tempfile::tempdir()?,
+                };
+                let url = format!("sqlite://{}", directory.path().join("log.db").display());
+                (Database::File(directory), url, 1)
+            }
+            Self::Postgres { server, lanes } => {
+                let (name, server) = (format!("bench_{}", Uuid::new_v4().simple()), server.url.clone());
+                execute(&server, format!("CREATE SCHEMA {name}")).await?;
+                let separator = if server.contains('?') { '&' } else { '?' };
+                let url = format!("{server}{separator}options[search_path]={name}");
+                (Database::Schema { server, name }, url, *lanes)
+            }
+        };
+        Ok((database, EventLog::open(Options { url, readers: 4, lanes, metrics: Metrics::new() }).await?))
+    }
+}
+
+impl Database {
+    async fn drop(self) -> Outcome<()> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Schema { server, name } => execute(&server, format!("DROP SCHEMA {name} CASCADE")).await,
+        }
+    }
+}
+
+async fn execute(server: &str, sql: String) -> Outcome<()> {
+    let mut shell = PgConnection::connect(server).await?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut shell).await?;
+    Ok(shell.close().await?)
+}
+
+/// A Postgres: the one that is named, or a private one, which ends with this.
+struct Server {
+    url: String,
+    folder: Option<PathBuf>,
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres.sh");
+
+impl Server {
+    fn find() -> Outcome<Self> {
+        if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+            return Ok(Self { url, folder: None });
+        }
+        // The path of a socket is short.
+        let folder = PathBuf::from(format!("/tmp/scriptorium-bench-{}", Uuid::new_v4().simple()));
+        let started = Command::new(SCRIPT).arg("start").arg(&folder).output()?;
+        if !started.status.success() {
+            return Err(String::from_utf8_lossy(&started.stderr).into());
+        }
+        Ok(Self { url: String::from_utf8(started.stdout)?.trim().to_owned(), folder: Some(folder) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // Whatever it says, there is nothing more to be done.
+            let _stopped = Command::new(SCRIPT).arg("stop").arg(folder).status();
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the results are what this program is for")]
+async fn measure(arguments: &Arguments, place: &Place<'_>) -> Outcome<()> {
+    for (streams, events) in &arguments.cells {
+        let (database, log) = place.open().await?;
+        let measured = append(&log, arguments, *streams, *events).await?;
+        log.close().await;
+        database.drop().await?;
+        println!("{}", measured.line(arguments.json, &place.name(), (*streams, *events)));
+    }
+    if arguments.replay > 0 {
+        let (database, log) = place.open().await?;
+        let (took, read) = replay(&log, arguments).await?;
+        log.close().await;
+        database.drop().await?;
+        let rate = read as f64 / took.as_secs_f64();
+        let on = place.name();
+        if arguments.json {
+            println!("{}", json!({"bench": "replay", "on": on, "events": read, "events_per_second": rate.round()}));
+        } else {
+            println!("{on:<10} replay  {read:>8} events decoded  {rate:>9.0} events/s");
+        }
+    }
+    Ok(())
 }
 
 struct Measured {
@@ -118,20 +237,20 @@ struct Measured {
 }
 
 impl Measured {
-    fn line(&self, json: bool, streams: usize, events: usize) -> String {
+    fn line(&self, json: bool, on: &str, (streams, events): (usize, usize)) -> String {
         let rate = self.events as f64 / self.took.as_secs_f64();
         let micros =
             |quantile: f64| self.latencies[((self.latencies.len() - 1) as f64 * quantile) as usize].as_micros();
         let (p50, p99, max) = (micros(0.5), micros(0.99), micros(1.0));
         if json {
             json!({
-                "bench": "append", "streams": streams, "events_per_append": events, "events_per_second": rate.round(),
+                "bench": "append", "on": on, "streams": streams, "events_per_append": events, "events_per_second": rate.round(),
                 "append_p50_us": p50, "append_p99_us": p99, "append_max_us": max,
             })
             .to_string()
         } else {
             format!(
-                "{streams:>3} x {events:<4} {rate:>9.0} events/s   append p50 {p50:>7} p99 {p99:>7} max {max:>7} us"
+                "{on:<10} {streams:>3} x {events:<4} {rate:>9.0} events/s   append p50 {p50:>7} p99 {p99:>7} max {max:>7} us"
             )
         }
     }

@@ -3,6 +3,9 @@
 #
 #   tests/postgres.sh install   installs Debian's package where no PostgreSQL is to be found (as root)
 #   tests/postgres.sh start DIR makes a server in the folder DIR and starts it; prints its address
+#   tests/postgres.sh restart DIR MODE   stops it (fast, immediate) and starts it again
+#   tests/postgres.sh signal DIR NAME    sends a signal to all its processes
+#   tests/postgres.sh limit DIR BYTES    lets none of its files grow beyond that; "unlimited" lifts it
 #   tests/postgres.sh stop DIR  stops it and removes DIR
 #   tests/postgres.sh share DIR prints the address of the server that all tests share, started where none runs; DIR keeps
 #                               its traces. It ends by itself soon after the last process that holds DIR/users locked.
@@ -66,10 +69,38 @@ start() {
 stop() {
     local folder=$1
     cd /
-    if [ -d "$folder/data" ]; then
+    if [ -e "$folder/data/postmaster.pid" ]; then
+        send_signal "$folder" CONT 2>/dev/null || true
         as_user "$(find_programs)/pg_ctl" stop --pgdata="$folder/data" --mode=immediate --silent >/dev/null 2>&1 || true
     fi
     rm -rf "$folder"
+}
+
+restart() {
+    local folder=$1 mode=$2
+    as_user "$(find_programs)/pg_ctl" stop --pgdata="$folder/data" --mode="$mode" --silent --wait >/dev/null
+    start "$folder"
+}
+
+processes() {
+    local main
+    main=$(head -n 1 "$1/data/postmaster.pid")
+    echo "$main"
+    # Those that have ended meanwhile cannot be read.
+    { grep -l "^PPid:[[:space:]]*$main$" /proc/[0-9]*/status 2>/dev/null || true; } | cut -d / -f 3
+}
+
+send_signal() {
+    local folder=$1 name=$2
+    # shellcheck disable=SC2046
+    kill -s "$name" $(processes "$folder")
+}
+
+limit() {
+    local folder=$1 bytes=$2 process
+    for process in $(processes "$folder"); do
+        prlimit --pid "$process" --fsize="$bytes:" || [ ! -e "/proc/$process" ]
+    done
 }
 
 share() {
@@ -112,8 +143,11 @@ watch() {
 case "${1:-}" in
     install) install_package ;;
     start) start "$2" ;;
+    restart) restart "$2" "$3" ;;
+    limit) limit "$2" "$3" ;;
+    signal) send_signal "$2" "$3" ;;
     stop) stop "$2" ;;
     share) share "$2" ;;
     watch) watch "$2" "$3" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -34,13 +34,33 @@ impl Migrations {
         if let Some(found) = applied.iter().copied().filter(|version| *version > known).max() {
             return Err(OpenError::Newer { database: database.to_owned(), found, known });
         }
+        let is_new = migrator.iter().any(|migration| !applied.contains(&migration.version));
+        let outcome = if is_new {
+            migrator.run_direct(None, connection, false).await
+        } else {
+            // What cannot be written, as a standby, is read all the same.
+            same(&migrator, connection).await
+        };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is sqlx's, and may grow")]
-        migrator.run_direct(None, connection, false).await.map_err(|error| match error {
+        outcome.map_err(|error| match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(&error),
             other => OpenError::Migration { database: database.to_owned(), why: other.to_string() },
         })?;
         let new = migrator.iter().filter(|migration| !applied.contains(&migration.version));
         Ok(new.map(|new| AppliedMigration { version: new.version, description: new.description.to_string() }).collect())
+    }
+}
+
+/// Whether what was applied is what this program has.
+async fn same(migrator: &Migrator, connection: &mut impl Migrate) -> Result<(), MigrateError> {
+    if let Some(version) = connection.dirty_version(&migrator.table_name).await? {
+        return Err(MigrateError::Dirty(version));
+    }
+    let applied = connection.list_applied_migrations(&migrator.table_name).await?;
+    let ours = |version| migrator.iter().find(|migration| migration.version == version);
+    match applied.iter().find(|it| ours(it.version).is_some_and(|ours| ours.checksum != it.checksum)) {
+        Some(other) => Err(MigrateError::VersionMismatch(other.version)),
+        None => Ok(()),
     }
 }
 

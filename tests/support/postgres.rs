@@ -1,11 +1,16 @@
 //! Where tests find a Postgres: the one that `TEST_DATABASE_URL` names, or one that they start and share.
 
+#![allow(dead_code, reason = "each test program uses its part of it")]
+
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
 
 /// The address of a database in which tests may make schemas.
 pub(crate) fn server() -> &'static str {
@@ -26,14 +31,123 @@ pub(crate) fn server() -> &'static str {
 
 /// Runs `tests/postgres.sh` and answers what it says.
 pub(crate) fn run_script(command: &str, folder: &Path) -> String {
+    run_script_with(command, folder, None)
+}
+
+fn run_script_with(command: &str, folder: &Path, more: Option<&str>) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres.sh");
-    let output = Command::new(script).arg(command).arg(folder).output().unwrap();
+    let output = Command::new(script).arg(command).arg(folder).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The address of a schema of a database.
-pub(crate) fn in_schema(server: &str, schema: &str) -> String {
-    let separator = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{separator}options[search_path]={schema}")
+/// A schema of its own for each test, dropped with it.
+pub(crate) struct Schema {
+    name: String,
+    server: String,
+}
+
+impl Schema {
+    /// In the database that the tests share.
+    pub(crate) async fn make() -> Self {
+        Self::make_on(server()).await
+    }
+
+    pub(crate) async fn make_on(server: &str) -> Self {
+        let schema = Self { name: format!("test_{}", Uuid::new_v4().simple()), server: server.to_owned() };
+        schema.run(&format!("CREATE SCHEMA {}", schema.name)).await;
+        schema
+    }
+
+    /// The same where nothing can be waited for.
+    pub(crate) fn make_now() -> Self {
+        block_on(Self::make())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.through(&self.server)
+    }
+
+    /// The same schema by another way to the server.
+    pub(crate) fn through(&self, server: &str) -> String {
+        let separator = if server.contains('?') { '&' } else { '?' };
+        format!("{server}{separator}options[search_path]={}", self.name)
+    }
+
+    pub(crate) async fn shell(&self) -> PgConnection {
+        let options: PgConnectOptions = self.url().parse().unwrap();
+        options.disable_statement_logging().connect().await.unwrap()
+    }
+
+    /// Runs statements past every line of our own code.
+    pub(crate) async fn run(&self, sql: &str) {
+        let mut shell = self.shell().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut shell).await.unwrap();
+        shell.close().await.unwrap();
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let drop = format!("SET client_min_messages = error; DROP SCHEMA {} CASCADE", self.name);
+        if std::thread::panicking() {
+            // A test that has failed already is to say why by itself.
+            let _failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(self.run(&drop))));
+        } else {
+            block_on(self.run(&drop));
+        }
+    }
+}
+
+/// Waits on another thread: the runtime of the test cannot be waited on from within.
+fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| scope.spawn(|| runtime().block_on(future)).join()).unwrap()
+}
+
+/// A server that one test has for itself, to do with as it likes.
+pub(crate) struct OwnServer {
+    folder: PathBuf,
+    url: String,
+}
+
+impl OwnServer {
+    pub(crate) fn start() -> Self {
+        // The path of a socket is short.
+        let folder = Path::new("/tmp").join(format!("scriptorium-own-{}", Uuid::new_v4().simple()));
+        let url = run_script("start", &folder);
+        Self { folder, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops it as `pg_ctl` does with this mode (`fast`, `immediate`), and starts it again, which may take a while.
+    pub(crate) fn restarting(&self, mode: &str) -> impl Future<Output = ()> + use<> {
+        let (folder, mode) = (self.folder.clone(), mode.to_owned());
+        async move {
+            let work = move || run_script_with("restart", &folder, Some(&mode));
+            tokio::task::spawn_blocking(work).await.unwrap();
+        }
+    }
+
+    /// Sends a signal to all its processes.
+    pub(crate) fn signal(&self, name: &str) {
+        run_script_with("signal", &self.folder, Some(name));
+    }
+}
+
+impl OwnServer {
+    /// Lets none of its files grow beyond this: a disk that is full.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        run_script_with("limit", &self.folder, Some(&bytes));
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        run_script("stop", &self.folder);
+    }
 }

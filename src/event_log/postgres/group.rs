@@ -118,7 +118,6 @@ const FRUITLESS: usize = 10;
 pub(super) async fn commit(
     session: &mut Session,
     appends: &[NewRows],
-    channel: Option<&str>,
     verdicts: &mut [Option<Verdict>],
 ) -> Result<(), Unavailable> {
     let (mut chains, mut fruitless) = (Chains::Allowed, 0);
@@ -127,7 +126,7 @@ pub(super) async fn commit(
         if round.units.is_empty() && round.twice.is_empty() {
             return Ok(());
         }
-        let progress = match play(session, appends, &round, channel, verdicts).await {
+        let progress = match play(session, appends, &round, verdicts).await {
             Ok(()) => true,
             Err(Trouble::Again) => false,
             Err(Trouble::Unavailable(reason)) => return Err(reason),
@@ -157,11 +156,10 @@ async fn play(
     session: &mut Session,
     appends: &[NewRows],
     round: &Round<'_>,
-    channel: Option<&str>,
     verdicts: &mut [Option<Verdict>],
 ) -> Result<(), Trouble> {
     if !round.units.is_empty() {
-        let outcomes = write(session, appends, &round.units, channel).await?;
+        let outcomes = write(session, appends, &round.units).await?;
         for (unit, outcome) in round.units.iter().zip(outcomes) {
             if !outcome.moved {
                 // Those behind it may fit all the same, by chance; they come in the next round.

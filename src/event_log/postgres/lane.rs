@@ -10,8 +10,9 @@ use tokio::{
 };
 
 use super::{
+    bell::Bell,
     group::{Verdict, commit},
-    open::{Session, Shared, within},
+    open::{Session, Shared},
     readers::Idle,
     trouble::Trouble,
 };
@@ -39,8 +40,8 @@ pub(super) struct Lane {
     settings: Shared,
     /// `None` after a failure that may have left it useless.
     idle: Option<Idle>,
-    /// On which to tell others what was appended.
-    channel: Option<String>,
+    /// With which to tell others what was appended.
+    bell: Option<Bell>,
     metrics: Metrics,
 }
 
@@ -66,8 +67,8 @@ impl Group {
 }
 
 impl Lane {
-    pub(super) fn new(settings: Shared, channel: Option<String>, metrics: Metrics) -> Self {
-        Self { settings, idle: None, channel, metrics }
+    pub(super) fn new(settings: Shared, bell: Option<Bell>, metrics: Metrics) -> Self {
+        Self { settings, idle: None, bell, metrics }
     }
 
     /// Works until the queue is closed and empty.
@@ -93,10 +94,8 @@ impl Lane {
             }
             self.commit(group).await;
         }
-        if let Ok(session) = self.session().await {
-            let goodbye = sqlx::Connection::close(session.connection);
-            // Nothing is lost if it fails: what was answered is committed.
-            let _gone = within(session.patience, goodbye).await;
+        if let Some(idle) = self.idle {
+            idle.close(self.settings.patience.connect).await;
         }
     }
 
@@ -119,6 +118,13 @@ impl Lane {
                 reason
             }
         };
+        if let Some(bell) = &self.bell {
+            let heads = appends.iter().zip(&verdicts).filter_map(|(append, verdict)| match verdict {
+                Some(Ok(head)) => Some((&append.stream, head.seq)),
+                _ => None,
+            });
+            bell.ring(heads);
+        }
         for (to, verdict) in answers.into_iter().zip(verdicts) {
             // A caller that has gone away misses the answer; what it asked for is done all the same.
             let _gone = to.send(verdict.unwrap_or_else(|| Err(reason.clone().into())));
@@ -128,7 +134,7 @@ impl Lane {
     async fn try_commit(&mut self, appends: &[NewRows], verdicts: &mut [Option<Verdict>]) -> Result<(), Unavailable> {
         let mut session = self.session().await?;
         // If it fails the session is closed: nobody knows what it is in the middle of.
-        commit(&mut session, appends, self.channel.as_deref(), verdicts).await?;
+        commit(&mut session, appends, verdicts).await?;
         self.idle = Some(Idle::now(session.connection));
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The log in Postgres: a few connections that append, each with its share of the streams, and a few that read.
 
+mod bell;
 mod group;
 mod judge;
 mod lane;
@@ -35,6 +36,7 @@ use crate::{
     domain::{MessageId, Seq},
     telemetry::Metrics,
 };
+use bell::bell;
 use lane::{Command, Lane, QUEUE};
 use open::{Shared, within};
 use readers::Readers;
@@ -54,15 +56,18 @@ impl Postgres {
         }
         let settings = Arc::new(settings);
         let readers = Readers::new(Arc::clone(&settings));
-        let channel = if settings.notify {
-            Some(channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?)
+        let tasks = TaskTracker::new();
+        let bell = if settings.notify {
+            let channel = channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?;
+            let (bell, ringer) = bell(Arc::clone(&settings), channel);
+            tasks.spawn(ringer.run());
+            Some(bell)
         } else {
             None
         };
-        let tasks = TaskTracker::new();
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (lane, commands) = mpsc::channel(QUEUE);
-            tasks.spawn(Lane::new(Arc::clone(&settings), channel.clone(), metrics.clone()).run(commands));
+            tasks.spawn(Lane::new(Arc::clone(&settings), bell.clone(), metrics.clone()).run(commands));
             lane
         });
         let lanes = lanes.collect();

@@ -38,6 +38,11 @@ impl Idle {
         Self { connection, since: Instant::now() }
     }
 
+    pub(super) async fn close(self, patience: Duration) {
+        // Nothing is lost if it fails.
+        let _gone = within(patience, self.connection.close()).await;
+    }
+
     /// The connection, if it still lives.
     pub(super) async fn wake(mut self, patience: Duration) -> Option<PgConnection> {
         if self.since.elapsed() > FRESH {
@@ -88,8 +93,8 @@ impl Readers {
     pub(super) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle_now());
-        for Idle { connection, .. } in idle {
-            let _gone = within(self.settings.patience.connect, connection.close()).await;
+        for idle in idle {
+            idle.close(self.settings.patience.connect).await;
         }
     }
 

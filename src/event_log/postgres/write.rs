@@ -20,7 +20,6 @@ use crate::{
 /// - A stream that is not there begins. If somebody else begins it at the same moment the unique index objects.
 /// - Events come last: their positions are taken from the sequence when the transaction has its id and the rows of
 ///   their streams are locked. The global feed stands on that.
-/// - Whoever listens hears of the streams that moved, and to where, when and if it commits.
 const WRITE: &str = "WITH
     given AS MATERIALIZED (
         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -37,7 +36,8 @@ const WRITE: &str = "WITH
     begun AS (
         INSERT INTO streams (name, seq, version, recorded_at)
         SELECT name, events, version, greatest(recorded_at, 0) FROM given
-        WHERE coalesce(expected, 0) = 0 AND NOT EXISTS (SELECT FROM locked WHERE locked.name = given.name)
+        WHERE (SELECT count(*) FROM locked) < (SELECT count(*) FROM given)
+            AND coalesce(expected, 0) = 0 AND NOT EXISTS (SELECT FROM locked WHERE locked.name = given.name)
         ORDER BY name
         RETURNING id, name),
     units AS MATERIALIZED (
@@ -50,14 +50,9 @@ const WRITE: &str = "WITH
             greatest(units.recorded_at, new.recorded_at), new.body, new.cause
         FROM unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::text[], $12::text[])
             WITH ORDINALITY AS new (unit, place, version, message_id, recorded_at, body, cause, number)
-        JOIN units USING (unit) ORDER BY number),
-    rung AS MATERIALIZED (
-        SELECT CASE WHEN octet_length(moves) < 8000 THEN moves ELSE '*' END AS moves
-        FROM (SELECT string_agg(given.name || '=' || units.seq + given.events, ' ') AS moves
-            FROM units JOIN given USING (unit)) AS told
-        WHERE $13::text IS NOT NULL AND moves IS NOT NULL)
+        JOIN units USING (unit) ORDER BY number)
     SELECT coalesce(locked.seq, 0), coalesce(locked.version, 0), coalesce(locked.recorded_at, 0),
-        (units.unit IS NOT NULL)::int::bigint, (SELECT count(pg_notify($13, moves)) FROM rung)
+        (units.unit IS NOT NULL)::int::bigint
     FROM given LEFT JOIN locked USING (name) LEFT JOIN units USING (unit) ORDER BY unit";
 
 /// What became of a unit.
@@ -73,7 +68,6 @@ pub(super) async fn write(
     session: &mut Session,
     appends: &[NewRows],
     units: &[Unit<'_>],
-    channel: Option<&str>,
 ) -> Result<Vec<Outcome>, Trouble> {
     let mut heads = Heads::default();
     let mut events = Events::default();
@@ -107,8 +101,7 @@ pub(super) async fn write(
         .bind(events.messages)
         .bind(events.times)
         .bind(events.bodies)
-        .bind(events.causes)
-        .bind(channel);
+        .bind(events.causes);
     let rows = session.fetch_all(query).await?;
     let outcome =
         |row: &PgRow| -> sqlx::Result<_> { Ok(Outcome { before: sql::head(row)?, moved: row.number(3)? == 1 }) };
