@@ -18,8 +18,15 @@ use scriptorium::{
     text::{Attributes, Delta},
 };
 use serde_json::{Value, json, value::to_raw_value};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use support::storage::{Storage, on_every_database};
 use tempfile::TempDir;
+
+/// Shared with the tests that talk to the service.
+mod support {
+    pub(crate) mod postgres;
+    pub(crate) mod storage;
+}
 
 /// 2026-01-01T00:00:00Z
 const START: i64 = 1_767_225_600_000_000;
@@ -29,15 +36,17 @@ const SECOND: i64 = 1_000_000;
 struct Scene {
     folder: TempDir,
     log: EventLog,
+    storage: Storage,
 }
 
 impl Scene {
     /// Two documents: `a` spells its letters one by one, a second each; `b` is `hello`, bold.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = url_in(folder.path());
+        let storage = Storage::of_this_test(folder.path());
+        let url = storage.url();
         let log = EventLog::open(Options { url, readers: 1, lanes: 1, metrics: Metrics::new() }).await.unwrap();
-        let scene = Self { folder, log };
+        let scene = Self { folder, log, storage };
         for (n, letter) in ["o", "n", "e", " ", "😀"].into_iter().enumerate() {
             let position = n;
             scene.append("a", Delta::new().retain(position).insert(letter, Attributes::NONE)).await;
@@ -70,7 +79,9 @@ impl Scene {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        command_in(self.folder.path(), arguments)
+        let mut command = command_in(self.folder.path(), arguments);
+        command.env("DATABASE_URL", self.storage.url());
+        command
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
@@ -79,8 +90,18 @@ impl Scene {
 
     /// Does what no part of the service would ever do.
     async fn tamper(&self, sql: &'static str) {
-        let mut database = sqlx::SqliteConnection::connect(&url_in(self.folder.path())).await.unwrap();
-        assert_ne!(sqlx::query(sql).execute(&mut database).await.unwrap().rows_affected(), 0, "{sql}");
+        assert_ne!(tamper(&self.storage.url(), sql).await, 0, "{sql}");
+    }
+}
+
+/// Runs a statement past every line of our own code; how many rows it changed.
+async fn tamper(url: &str, sql: &'static str) -> u64 {
+    if url.starts_with("sqlite:") {
+        let mut database = SqliteConnection::connect(url).await.unwrap();
+        sqlx::query(sql).execute(&mut database).await.unwrap().rows_affected()
+    } else {
+        let mut database = PgConnection::connect(url).await.unwrap();
+        sqlx::query(sql).execute(&mut database).await.unwrap().rows_affected()
     }
 }
 
@@ -124,13 +145,30 @@ impl Done {
     }
 }
 
-#[test]
-fn migrate_makes_the_database_and_then_has_nothing_to_do() {
+on_every_database! {
+    replay_prints_the_document_as_it_is_and_as_it_was
+    replay_prints_rich_text_and_everything_that_is_known
+    what_cannot_be_replayed_is_said
+    events_are_one_json_object_per_line
+    follow_prints_what_another_process_records
+    a_reader_that_has_seen_enough_is_no_failure
+    verify_finds_nothing_in_a_sound_log_with_sound_snapshots
+    verify_names_each_damaged_event_and_goes_on
+    verify_reports_every_way_in_which_stored_state_can_differ
+    rebuild_mends_snapshots_and_keeps_going_past_a_damaged_document
+    migrate_makes_the_database_and_then_has_nothing_to_do
+}
+
+async fn migrate_makes_the_database_and_then_has_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let migrate = || Done::from(command_in(folder.path(), &["migrate"]).output().unwrap()).fine();
+    let storage = Storage::of_this_test(folder.path());
+    let run = |command| {
+        Done::from(command_in(folder.path(), &[command]).env("DATABASE_URL", storage.url()).output().unwrap())
+    };
+    let migrate = || run("migrate").fine();
     assert!(migrate().contains("applied 1, "));
     assert!(migrate().contains("is up to date"));
-    let verify = Done::from(command_in(folder.path(), &["verify"]).output().unwrap());
+    let verify = run("verify");
     assert_eq!(verify.fine(), "verified 0 streams, 0 events, 0 snapshots: 0 differences\n");
 }
 
@@ -144,7 +182,6 @@ fn looking_at_a_database_that_is_not_there_does_not_make_one() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
-#[tokio::test]
 async fn replay_prints_the_document_as_it_is_and_as_it_was() {
     let scene = Scene::new().await;
     let replay = |arguments: &[&str]| scene.run(&[&["replay", "a"], arguments].concat()).fine();
@@ -157,7 +194,6 @@ async fn replay_prints_the_document_as_it_is_and_as_it_was() {
     assert_eq!(replay(&["--at", "2099-01-01T00:00:00Z"]), "one 😀");
 }
 
-#[tokio::test]
 async fn replay_prints_rich_text_and_everything_that_is_known() {
     let scene = Scene::new().await;
     let replay = |format| scene.run(&["replay", "b", "--format", format]).fine();
@@ -172,7 +208,6 @@ async fn replay_prints_rich_text_and_everything_that_is_known() {
     );
 }
 
-#[tokio::test]
 async fn what_cannot_be_replayed_is_said() {
     let scene = Scene::new().await;
     assert!(scene.run(&["replay", "a", "--to-version", "6"]).failed(1).contains("is at version 5 so far"));
@@ -182,7 +217,6 @@ async fn what_cannot_be_replayed_is_said() {
     scene.run(&["replay", "a", "--to-version", "1", "--at", "2026-01-01T00:00:00Z"]).failed(2);
 }
 
-#[tokio::test]
 async fn events_are_one_json_object_per_line() {
     let scene = Scene::new().await;
     let lines = |arguments: &[&str]| {
@@ -213,7 +247,6 @@ impl Drop for Following {
     }
 }
 
-#[tokio::test]
 async fn follow_prints_what_another_process_records() {
     let scene = Scene::new().await;
     let mut child = Following(scene.command(&["events", "--follow"]).stdout(Stdio::piped()).spawn().unwrap());
@@ -230,7 +263,6 @@ async fn follow_prints_what_another_process_records() {
     assert_eq!(next(), "new1");
 }
 
-#[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_failure() {
     let scene = Scene::new().await;
     let mut child = scene.command(&["events", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -240,7 +272,6 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-#[tokio::test]
 async fn verify_finds_nothing_in_a_sound_log_with_sound_snapshots() {
     let scene = Scene::new().await;
     assert_eq!(scene.run(&["rebuild"]).fine(), "2 documents rebuilt\n");
@@ -248,7 +279,6 @@ async fn verify_finds_nothing_in_a_sound_log_with_sound_snapshots() {
     assert_eq!(scene.run(&["verify"]).fine(), "verified 2 streams, 7 events, 2 snapshots: 0 differences\n");
 }
 
-#[tokio::test]
 async fn verify_names_each_damaged_event_and_goes_on() {
     let scene = Scene::new().await;
     scene.tamper("UPDATE events SET body = 'rubbish' WHERE seq IN (2, 4)").await;
@@ -263,7 +293,6 @@ async fn verify_names_each_damaged_event_and_goes_on() {
     verify.failed(1);
 }
 
-#[tokio::test]
 async fn verify_reports_every_way_in_which_stored_state_can_differ() {
     for (sql, difference) in [
         ("DELETE FROM events WHERE seq = 3", "a: event 3 is damaged: it is missing"),
@@ -294,7 +323,6 @@ async fn verify_reports_every_way_in_which_stored_state_can_differ() {
     }
 }
 
-#[tokio::test]
 async fn rebuild_mends_snapshots_and_keeps_going_past_a_damaged_document() {
     let scene = Scene::new().await;
     scene.run(&["rebuild"]).fine();

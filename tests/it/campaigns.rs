@@ -13,10 +13,14 @@ use crate::support::{
     number_from_env,
     server::Server,
     socket::{Incoming, Socket},
+    storage::on_every_database,
     wire,
 };
 
-#[tokio::test]
+on_every_database! {
+    at_rest_everybody_agrees
+}
+
 async fn at_rest_everybody_agrees() {
     let first = number_from_env("CAMPAIGN_SEED", 1);
     for seed in first..first + number_from_env("CAMPAIGNS", 40) {
@@ -186,7 +190,7 @@ impl Campaign<'_> {
             );
         }
         self.server.verify().await;
-        let log = Database::open(&self.server.database()).await.applied("campaign").await;
+        let log = Database::of(&self.server).await.applied("campaign").await;
         let model = referee(&log, &self.clients.iter().map(|client| &client.core).collect::<Vec<_>>());
         assert_eq!((model.version(), model.document()), (version, document), "the service did what the contract says");
         assert!(self.server.terminate().await.success());

@@ -10,11 +10,15 @@ use crate::support::{
     model::referee,
     number_from_env,
     server::Server,
+    storage::on_every_database,
 };
+
+on_every_database! {
+    what_was_acknowledged_is_in_the_log_once_however_often_the_service_is_killed
+}
 
 const DOCUMENTS: [&str; 3] = ["one", "two", "three"];
 
-#[tokio::test]
 async fn what_was_acknowledged_is_in_the_log_once_however_often_the_service_is_killed() {
     let seed = number_from_env("CAMPAIGN_SEED", 1);
     println!("CAMPAIGN_SEED={seed}");
@@ -37,7 +41,7 @@ async fn what_was_acknowledged_is_in_the_log_once_however_often_the_service_is_k
     }
     settle(&server, &mut clients).await;
 
-    let mut log = Database::open(&server.database()).await;
+    let mut log = Database::of(&server).await;
     let mut acknowledged = 0;
     for document in DOCUMENTS {
         let applied = log.applied(document).await;

@@ -10,19 +10,25 @@ use crate::support::{
     number_from_env,
     server::Server,
     socket::{Incoming, Opening, Socket},
+    storage::on_every_database,
     trace::{self, Concurrent, Plain, Sequential},
     wire,
 };
 
+on_every_database! {
+    two_people_who_type_at_once_end_at_the_same_text
+    two_people_end_at_the_same_text_although_the_service_is_killed_again_and_again
+    a_paper_is_written_with_hundreds_of_edits_in_flight a_program_is_written_with_hundreds_of_edits_in_flight
+    verify_names_the_one_event_that_was_damaged
+}
+
 /// The edits that a lone writer keeps in flight.
 const IN_FLIGHT: usize = 500;
 
-#[tokio::test]
 async fn two_people_who_type_at_once_end_at_the_same_text() {
     two_people(&trace::concurrent("friendsforever", 6_000), &[]).await;
 }
 
-#[tokio::test]
 async fn two_people_end_at_the_same_text_although_the_service_is_killed_again_and_again() {
     let trace = trace::concurrent("friendsforever", 6_000);
     let seed = number_from_env("CAMPAIGN_SEED", 1);
@@ -93,12 +99,10 @@ async fn kill_and_resume(server: &mut Server, people: &mut [Client; 2]) {
     }
 }
 
-#[tokio::test]
 async fn a_paper_is_written_with_hundreds_of_edits_in_flight() {
     one_writer("automerge-paper", 20_000).await;
 }
 
-#[tokio::test]
 async fn a_program_is_written_with_hundreds_of_edits_in_flight() {
     one_writer("rustcode", 5_000).await;
 }
@@ -176,7 +180,6 @@ fn expect_ack(frame: &Value, version: usize) {
 }
 
 /// What may happen to an event on a disk: it can no longer be read, or it says something else.
-#[tokio::test]
 async fn verify_names_the_one_event_that_was_damaged() {
     for (from, to) in [("edited", "edible"), ("w37 ", "W37 ")] {
         let mut server = Server::start_with(&[("SNAPSHOTS__EVERY_EVENTS", "10")]).await;
@@ -192,7 +195,7 @@ async fn verify_names_the_one_event_that_was_damaged() {
         }
         server.verify().await;
         assert!(server.terminate().await.success());
-        Database::open(&server.database()).await.damage("damaged", 37, from, to).await;
+        Database::of(&server).await.damage("damaged", 37, from, to).await;
         let output = server.run(&["verify"]).await;
         let found = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{found}");

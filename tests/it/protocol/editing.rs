@@ -7,8 +7,18 @@ use crate::support::{
     say::{commit, content, delete, edit, edit_after, guest, insert, opened},
     server::Server,
     socket::{Opening, Socket},
+    storage::on_every_database,
     wire::is_time,
 };
+
+on_every_database! {
+    an_edit_is_acknowledged_and_told_to_the_others the_committed_edit_has_priority
+    an_edit_emptied_by_a_delete_is_still_a_version an_edit_torn_in_two_comes_as_a_composite
+    edits_in_flight_refer_to_the_own_ones_before_them every_kind_of_operation_is_one_version
+    a_composite_happens_whole_or_not_at_all positions_count_what_the_connection_asked_for
+    a_chain_is_never_applied_with_a_link_missing an_array_of_envelopes_is_handled_as_if_sent_one_by_one
+    frames_hold_arrays_only_for_who_asked_for_them an_edit_without_a_name_gets_one
+}
 
 /// Two clients of one document whose content is `text`, at version 1.
 async fn pair(server: &Server, text: &str) -> (Socket, Socket) {
@@ -17,7 +27,6 @@ async fn pair(server: &Server, text: &str) -> (Socket, Socket) {
     (ann, guest(server, "doc", "ben").await)
 }
 
-#[tokio::test]
 async fn an_edit_is_acknowledged_and_told_to_the_others() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "Hello").await;
@@ -56,7 +65,6 @@ async fn an_edit_is_acknowledged_and_told_to_the_others() {
     );
 }
 
-#[tokio::test]
 async fn the_committed_edit_has_priority() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "ab").await;
@@ -79,7 +87,6 @@ async fn the_committed_edit_has_priority() {
     assert_eq!((&heard["version"], &heard["transformed"]), (&json!(5), &json!(true)));
 }
 
-#[tokio::test]
 async fn an_edit_emptied_by_a_delete_is_still_a_version() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "abcdef").await;
@@ -91,7 +98,6 @@ async fn an_edit_emptied_by_a_delete_is_still_a_version() {
     assert_eq!(content(&server, "doc").await, (3, "af".to_owned()));
 }
 
-#[tokio::test]
 async fn an_edit_torn_in_two_comes_as_a_composite() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "abcdef").await;
@@ -107,7 +113,6 @@ async fn an_edit_torn_in_two_comes_as_a_composite() {
     assert_eq!(content(&server, "doc").await.1, "abXYef");
 }
 
-#[tokio::test]
 async fn edits_in_flight_refer_to_the_own_ones_before_them() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "12").await;
@@ -123,7 +128,6 @@ async fn edits_in_flight_refer_to_the_own_ones_before_them() {
     assert_eq!(content(&server, "doc").await.1, "B1abc2");
 }
 
-#[tokio::test]
 async fn every_kind_of_operation_is_one_version() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -168,7 +172,6 @@ async fn every_kind_of_operation_is_one_version() {
     }
 }
 
-#[tokio::test]
 async fn a_composite_happens_whole_or_not_at_all() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "abc").await;
@@ -178,7 +181,6 @@ async fn a_composite_happens_whole_or_not_at_all() {
     assert_eq!(content(&server, "doc").await, (1, "abc".to_owned()));
 }
 
-#[tokio::test]
 async fn positions_count_what_the_connection_asked_for() {
     let server = Server::start().await;
     let (mut ann, _) = pair(&server, "a\u{1F600}b").await;
@@ -194,7 +196,6 @@ async fn positions_count_what_the_connection_asked_for() {
     assert_eq!(content(&server, "doc").await, (3, "ab".to_owned()));
 }
 
-#[tokio::test]
 async fn a_chain_is_never_applied_with_a_link_missing() {
     let server = Server::start().await;
     let (mut ann, mut ben) = pair(&server, "abc").await;
@@ -217,7 +218,6 @@ async fn a_chain_is_never_applied_with_a_link_missing() {
     ben.expect_error("PREDECESSOR_REFUSED").await;
 }
 
-#[tokio::test]
 async fn an_array_of_envelopes_is_handled_as_if_sent_one_by_one() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -252,7 +252,6 @@ async fn an_array_of_envelopes_is_handled_as_if_sent_one_by_one() {
     assert_eq!(content(&server, "doc").await.1, "abd");
 }
 
-#[tokio::test]
 async fn frames_hold_arrays_only_for_who_asked_for_them() {
     let server = Server::start().await;
     let mut writer = guest(&server, "doc", "writer").await;
@@ -270,7 +269,6 @@ async fn frames_hold_arrays_only_for_who_asked_for_them() {
     assert!(batch.largest_frame > 1, "300 versions in one batch come in fewer frames");
 }
 
-#[tokio::test]
 async fn an_edit_without_a_name_gets_one() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -282,6 +280,6 @@ async fn an_edit_without_a_name_gets_one() {
         assert_eq!(ack["server_version"], version, "each time anew: {ack}");
         assert!(ack["message_id"].as_str().is_some_and(|id| !id.is_empty()), "{ack}");
     }
-    let ids = Database::open(&server.database()).await.message_ids("doc").await;
+    let ids = Database::of(&server).await.message_ids("doc").await;
     assert_eq!(ids.len(), 2);
 }

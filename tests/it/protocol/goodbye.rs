@@ -14,10 +14,16 @@ use crate::support::{
     say::{content, edit, guest, insert},
     server::Server,
     socket::{Incoming, Opening, Socket, connect},
+    storage::on_every_database,
     within,
 };
 
-#[tokio::test]
+on_every_database! {
+    a_service_that_is_asked_to_stop_answers_what_it_accepted a_service_that_stops_lets_nobody_in
+    a_client_that_says_goodbye_is_answered everything_sent_before_a_goodbye_counts
+    a_peer_that_has_gone_silent_is_dropped
+}
+
 async fn a_service_that_is_asked_to_stop_answers_what_it_accepted() {
     let mut server = Server::start().await;
     let mut clients = Vec::new();
@@ -51,11 +57,10 @@ async fn a_service_that_is_asked_to_stop_answers_what_it_accepted() {
         assert!(told, "a disconnect comes before the close");
     }
     assert_eq!(server.ended().await.code(), Some(0));
-    let recorded: BTreeSet<_> = Database::open(&server.database()).await.message_ids("doc").await.into_iter().collect();
+    let recorded: BTreeSet<_> = Database::of(&server).await.message_ids("doc").await.into_iter().collect();
     assert_eq!(acknowledged, recorded, "what is in the log was answered, and the other way round");
 }
 
-#[tokio::test]
 async fn a_service_that_stops_lets_nobody_in() {
     let mut server = Server::start().await;
     let address = server.address();
@@ -66,7 +71,6 @@ async fn a_service_that_stops_lets_nobody_in() {
     assert!(Socket::try_open(address, &Opening::of("doc")).await.is_err());
 }
 
-#[tokio::test]
 async fn a_client_that_says_goodbye_is_answered() {
     let server = Server::start().await;
     let mut socket = guest(&server, "doc", "c").await;
@@ -76,7 +80,6 @@ async fn a_client_that_says_goodbye_is_answered() {
     assert_eq!(socket.next().await, Incoming::End);
 }
 
-#[tokio::test]
 async fn everything_sent_before_a_goodbye_counts() {
     let server = Server::start().await;
     let mut socket = guest(&server, "doc", "c").await;
@@ -86,7 +89,6 @@ async fn everything_sent_before_a_goodbye_counts() {
     within("all of it", async { while content(&server, "doc").await.0 < 50 {} }).await;
 }
 
-#[tokio::test]
 async fn a_peer_that_has_gone_silent_is_dropped() {
     let settings = [("HEARTBEAT__INTERVAL", "100ms"), ("HEARTBEAT__TIMEOUT", "400ms")];
     let server = Server::start_with(&settings).await;

@@ -7,7 +7,13 @@ use crate::support::{
     say::{WITH_TOKENS, commit, content, edit, guest, insert, opened, token},
     server::Server,
     socket::{Opening, Socket},
+    storage::on_every_database,
 };
+
+on_every_database! {
+    a_repeated_message_gets_its_stored_ack_and_changes_nothing a_message_sent_twice_at_once_happens_once
+    a_message_id_belongs_to_one_message who_lost_the_permission_to_write_does_not_get_acks_of_what_was_written
+}
 
 /// The ack of an edit, whole.
 async fn acknowledged(socket: &mut Socket, edit: &Value) -> Value {
@@ -21,7 +27,6 @@ fn again(mut ack: Value) -> Value {
     ack
 }
 
-#[tokio::test]
 async fn a_repeated_message_gets_its_stored_ack_and_changes_nothing() {
     let mut server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -54,10 +59,9 @@ async fn a_repeated_message_gets_its_stored_ack_and_changes_nothing() {
         let mut ann = guest(&server, "doc", "ann").await;
         assert_eq!(acknowledged(&mut ann, &message).await, again(first.clone()), "after a restart");
     }
-    assert_eq!(Database::open(&server.database()).await.message_ids("doc").await, ["m", "n"]);
+    assert_eq!(Database::of(&server).await.message_ids("doc").await, ["m", "n"]);
 }
 
-#[tokio::test]
 async fn a_message_sent_twice_at_once_happens_once() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -70,7 +74,6 @@ async fn a_message_sent_twice_at_once_happens_once() {
     assert_eq!(content(&server, "doc").await, (1, "once".to_owned()));
 }
 
-#[tokio::test]
 async fn a_message_id_belongs_to_one_message() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -100,7 +103,6 @@ async fn a_message_id_belongs_to_one_message() {
     assert_eq!(ann.expect_silence().await, (1, "once".to_owned()));
 }
 
-#[tokio::test]
 async fn who_lost_the_permission_to_write_does_not_get_acks_of_what_was_written() {
     let server = Server::start_with(&WITH_TOKENS).await;
     let opening =

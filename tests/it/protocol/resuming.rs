@@ -6,7 +6,14 @@ use crate::support::{
     say::{commit, edit, guest, insert, opened, sync},
     server::Server,
     socket::{Incoming, Opening, Socket},
+    storage::on_every_database,
 };
+
+on_every_database! {
+    who_resumes_gets_own_edits_as_acks_and_others_as_broadcasts who_cannot_resume_gets_the_whole_document
+    a_sync_comes_after_everything_sent_before_it a_sync_since_a_version_brings_what_came_after_it
+    the_newer_connection_of_a_client_takes_over nothing_is_missed_between_a_sync_and_the_first_broadcast
+}
 
 /// A document of ten versions: the odd ones are ann's, the even ones ben's.
 async fn written(server: &Server) {
@@ -24,7 +31,6 @@ async fn resume(server: &Server, name: &str, since: u64) -> (Socket, serde_json:
     (socket, ack)
 }
 
-#[tokio::test]
 async fn who_resumes_gets_own_edits_as_acks_and_others_as_broadcasts() {
     let mut server = Server::start().await;
     written(&server).await;
@@ -50,7 +56,6 @@ async fn who_resumes_gets_own_edits_as_acks_and_others_as_broadcasts() {
     }
 }
 
-#[tokio::test]
 async fn who_cannot_resume_gets_the_whole_document() {
     let server = Server::start_with(&[("DOCUMENTS__MAX_RESUME_EVENTS", "5")]).await;
     written(&server).await;
@@ -64,7 +69,6 @@ async fn who_cannot_resume_gets_the_whole_document() {
     }
 }
 
-#[tokio::test]
 async fn a_sync_comes_after_everything_sent_before_it() {
     let server = Server::start().await;
     let mut ann = guest(&server, "doc", "ann").await;
@@ -78,7 +82,6 @@ async fn a_sync_comes_after_everything_sent_before_it() {
     assert_eq!(ann.expect("system", "document_sync").await["document"]["content"], "ab");
 }
 
-#[tokio::test]
 async fn a_sync_since_a_version_brings_what_came_after_it() {
     let server = Server::start_with(&[("DOCUMENTS__MAX_RESUME_EVENTS", "5")]).await;
     written(&server).await;
@@ -91,7 +94,6 @@ async fn a_sync_since_a_version_brings_what_came_after_it() {
     assert_eq!(ann.expect("system", "document_sync").await["document"]["version"], 10, "too long a gap");
 }
 
-#[tokio::test]
 async fn the_newer_connection_of_a_client_takes_over() {
     let server = Server::start().await;
     let mut old = guest(&server, "doc", "ann").await;
@@ -110,7 +112,6 @@ async fn the_newer_connection_of_a_client_takes_over() {
     }
 }
 
-#[tokio::test]
 async fn nothing_is_missed_between_a_sync_and_the_first_broadcast() {
     let server = Server::start().await;
     let mut writer = guest(&server, "doc", "writer").await;

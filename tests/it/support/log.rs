@@ -4,78 +4,100 @@ use std::{path::Path, sync::Arc};
 
 use scriptorium::text::{Attributes, Delta};
 use serde_json::Value;
-use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use super::server::Server;
 
 /// The database of a service, running or dead.
-pub(crate) struct Database(SqliteConnection);
+pub(crate) enum Database {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Does the same on either.
+macro_rules! on {
+    ($database:expr, $connection:ident => $does:expr) => {
+        match $database {
+            Database::Sqlite($connection) => $does.await.unwrap(),
+            Database::Postgres($connection) => $does.await.unwrap(),
+        }
+    };
+}
+
+/// `seq`, `version`, `message_id`, `body`.
+type Event = (i64, i64, String, String);
+
+const EVENTS: &str = "SELECT seq, version, message_id, body FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY position";
+const DAMAGE: &str = "UPDATE events SET body = replace(body, $1, $2)
+    WHERE stream = (SELECT id FROM streams WHERE name = $3) AND version = $4";
 
 impl Database {
     /// Opens the file.
     pub(crate) async fn open(path: &Path) -> Self {
-        Self(SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap())
+        Self::at(&format!("sqlite://{}", path.display())).await
+    }
+
+    /// Opens the database of a service.
+    pub(crate) async fn of(server: &Server) -> Self {
+        Self::at(&server.database_url()).await
+    }
+
+    pub(crate) async fn at(url: &str) -> Self {
+        if url.starts_with("sqlite:") {
+            Self::Sqlite(SqliteConnection::connect(url).await.unwrap())
+        } else {
+            Self::Postgres(PgConnection::connect(url).await.unwrap())
+        }
     }
 
     /// The message ids of a document's events, in order; asserts that seq and version are dense.
     pub(crate) async fn message_ids(&mut self, document: &str) -> Vec<String> {
-        let rows = sqlx::query(
-            "SELECT seq, version, message_id FROM events \
-             WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY position",
-        )
-        .bind(format!("document:{document}"))
-        .fetch_all(&mut self.0)
-        .await
-        .unwrap();
-        for (at, row) in rows.iter().enumerate() {
-            let expected = i64::try_from(at).unwrap() + 1;
-            assert_eq!(
-                (row.get::<i64, _>("seq"), row.get::<i64, _>("version")),
-                (expected, expected),
-                "{document}: dense and in order"
-            );
+        let recorded = self.recorded(document).await;
+        for ((seq, version, ..), expected) in recorded.iter().zip(1..) {
+            assert_eq!((*seq, *version), (expected, expected), "{document}: dense and in order");
         }
-        rows.iter().map(|row| row.get("message_id")).collect()
+        recorded.into_iter().map(|(_, _, message_id, _)| message_id).collect()
     }
 
     /// What a document's events did to it, by their message ids, in order.
     pub(crate) async fn applied(&mut self, document: &str) -> Vec<(String, Delta)> {
         let ids = self.message_ids(document).await;
-        let rows = sqlx::query(
-            "SELECT body FROM events WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY position",
-        )
-        .bind(format!("document:{document}"))
-        .fetch_all(&mut self.0)
-        .await
-        .unwrap();
-        ids.into_iter().zip(rows.iter().map(|row| from_stored(row.get("body")))).collect()
+        let recorded = self.recorded(document).await;
+        ids.into_iter().zip(recorded.iter().map(|(.., body)| from_stored(body))).collect()
+    }
+
+    async fn recorded(&mut self, document: &str) -> Vec<Event> {
+        let name = format!("document:{document}");
+        on!(self, connection => sqlx::query_as(EVENTS).bind(&name).fetch_all(connection))
     }
 
     /// The number of all events.
     pub(crate) async fn events(&mut self) -> i64 {
-        sqlx::query("SELECT count(*) FROM events").fetch_one(&mut self.0).await.unwrap().get(0)
+        on!(self, connection => sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(connection))
     }
 
     /// Writes other text over the body of one event.
     pub(crate) async fn damage(&mut self, document: &str, version: u64, from: &str, to: &str) {
-        let changed = sqlx::query(
-            "UPDATE events SET body = replace(body, $1, $2) \
-             WHERE stream = (SELECT id FROM streams WHERE name = $3) AND version = $4",
-        )
-        .bind(from)
-        .bind(to)
-        .bind(format!("document:{document}"))
-        .bind(i64::try_from(version).unwrap())
-        .execute(&mut self.0)
-        .await
-        .unwrap();
-        assert_eq!(changed.rows_affected(), 1);
+        let (name, version) = (format!("document:{document}"), i64::try_from(version).unwrap());
+        let changed = on!(self, connection => async {
+            let query = sqlx::query(DAMAGE).bind(from).bind(to).bind(&name).bind(version);
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        assert_eq!(changed, 1);
     }
 
     /// Says that a newer program wrote this database.
     pub(crate) async fn pretend_newer(&mut self) {
-        sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99990101000000, 'from the future', TRUE, x'00', 0)")
-            .execute(&mut self.0)
-            .await
-            .unwrap();
+        let sql = match self {
+            Self::Sqlite(_) => {
+                "INSERT INTO _sqlx_migrations VALUES (99990101000000, 'from the future', CURRENT_TIMESTAMP, TRUE, x'00', 0)"
+            }
+            Self::Postgres(_) => {
+                "INSERT INTO _sqlx_migrations VALUES (99990101000000, 'from the future', now(), TRUE, '', 0)"
+            }
+        };
+        on!(self, connection => async { sqlx::query(sql).execute(connection).await.map(drop) });
     }
 }
 

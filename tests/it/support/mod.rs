@@ -5,9 +5,13 @@ pub(crate) mod core;
 pub(crate) mod edits;
 pub(crate) mod log;
 pub(crate) mod model;
+#[path = "../../support/postgres.rs"]
+pub(crate) mod postgres;
 pub(crate) mod say;
 pub(crate) mod server;
 pub(crate) mod socket;
+#[path = "../../support/storage.rs"]
+pub(crate) mod storage;
 pub(crate) mod trace;
 pub(crate) mod wire;
 

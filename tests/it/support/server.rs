@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::within;
+use super::{storage::Storage, within};
 
 /// The path of the program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_scriptorium");
@@ -27,6 +27,8 @@ pub(crate) struct Server {
     /// The largest file that the process may write, in blocks of 512 bytes: a disk that gets full.
     disk: Option<u32>,
     life: Option<Life>,
+    /// Goes last, after those who use it.
+    storage: Storage,
 }
 
 /// One life of the process, from its start to its end.
@@ -54,7 +56,9 @@ impl Server {
     pub(crate) fn prepare(settings: &[(&str, &str)]) -> Self {
         let settings =
             settings.iter().map(|(name, value)| (format!("SCRIPTORIUM__{name}"), (*value).to_owned())).collect();
-        Self { home: Arc::new(tempfile::tempdir().unwrap()), settings, disk: None, life: None }
+        let home = Arc::new(tempfile::tempdir().unwrap());
+        let storage = Storage::of_this_test(home.path());
+        Self { home, settings, disk: None, life: None, storage }
     }
 
     /// Names another database for the next start.
@@ -159,7 +163,12 @@ impl Server {
         self.life.as_ref().expect("the service runs")
     }
 
-    /// The database file.
+    /// The address of the database.
+    pub(crate) fn database_url(&self) -> String {
+        self.storage.url()
+    }
+
+    /// The database file, where it is one.
     pub(crate) fn database(&self) -> PathBuf {
         self.home.path().join("log.db")
     }
@@ -242,7 +251,7 @@ impl Server {
         };
         command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null());
         command
-            .env("DATABASE_URL", format!("sqlite://{}", self.database().display()))
+            .env("DATABASE_URL", self.database_url())
             .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
             .env("SCRIPTORIUM__LOG__FORMAT", "json")
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
