@@ -99,7 +99,7 @@ send_signal() {
 limit() {
     local folder=$1 bytes=$2 process
     for process in $(processes "$folder"); do
-        prlimit --pid "$process" --fsize="$bytes:" || [ ! -e "/proc/$process" ]
+        as_user prlimit --pid "$process" --fsize="$bytes:" || [ ! -e "/proc/$process" ]
     done
 }
 

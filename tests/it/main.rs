@@ -13,6 +13,7 @@ mod campaigns;
 mod client_model;
 mod kill;
 mod metrics;
+mod postgres_faults;
 mod protocol;
 mod slow_reader;
 mod storage_faults;
