@@ -1,7 +1,7 @@
 //! The service as its users meet it: acknowledged durable edits per second, the latency of an
 //! acknowledgement, memory per idle connection, and opening a long document.
 //!
-//! `cargo bench --bench service -- [throughput] [latency] [memory] [opening]` (all of them by default).
+//! `cargo bench --bench service -- [throughput] [latency] [memory] [connecting] [opening]` (all of them by default).
 //! `throughput 1x20x16` measures one load only: documents x clients x in flight. Another server than the one
 //! built here is measured where `SERVER` names its program.
 //!
@@ -74,6 +74,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("memory") {
         runtime.block_on(memory())?;
+    }
+    if wanted("connecting") {
+        runtime.block_on(connecting())?;
     }
     if wanted("opening") {
         runtime.block_on(opening())?;
@@ -446,6 +449,46 @@ async fn ready(server: &Server, index: u64) -> Outcome<WebSocketStream<TcpStream
         socket.next().await.ok_or("closed")??;
     }
     Ok(socket)
+}
+
+async fn connecting() -> Outcome<()> {
+    const CONNECTIONS: u64 = 10_000;
+    const AT_ONCE: u64 = 16;
+    let server = Arc::new(Server::start(tempfile::tempdir()?)?);
+    println!("connections opened and synced per second, {AT_ONCE} at a time, each closed again; {CONNECTIONS} a round");
+    println!("| round | per second | p50 ms | p99 ms | resident MiB after it |");
+    println!("|---|---:|---:|---:|---:|");
+    for round in 0..=ROUNDS as u64 {
+        let started = Instant::now();
+        let mut people = JoinSet::new();
+        for person in 0..AT_ONCE {
+            let server = Arc::clone(&server);
+            people.spawn(async move {
+                let mut latencies = Vec::new();
+                for index in (person..CONNECTIONS).step_by(usize::try_from(AT_ONCE)?) {
+                    let began = Instant::now();
+                    let mut socket = ready(&server, round * CONNECTIONS + index).await?;
+                    latencies.push(began.elapsed());
+                    socket.close(None).await?;
+                    while socket.next().await.is_some() {}
+                }
+                Outcome::Ok(latencies)
+            });
+        }
+        let mut latencies = Vec::new();
+        while let Some(some) = people.join_next().await {
+            latencies.extend(some??);
+        }
+        latencies.sort_unstable();
+        let per_second = CONNECTIONS as f64 / started.elapsed().as_secs_f64();
+        while server.metric("scriptorium_connections_active").await? > 0.5 {}
+        let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+        let resident = server.resident_bytes()? as f64 / f64::from(1 << 20);
+        let name = if round == 0 { "warm-up".to_owned() } else { round.to_string() };
+        println!("| {name} | {per_second:.0} | {p50:.2} | {p99:.2} | {resident:.1} |");
+    }
+    println!();
+    Ok(())
 }
 
 async fn opening() -> Outcome<()> {

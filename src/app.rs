@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::{
     auth::{Authenticator, SetupError},
     clock::Clock,
-    event_log::{EventLog, OpenError, Options},
+    event_log::{EventLog, OpenError, Options, ReadError},
     live::{DocumentSettings, Live},
     server::Shared,
     settings::Settings,
@@ -25,6 +25,9 @@ pub enum StartError {
     /// The settings for authentication cannot be used.
     #[error(transparent)]
     Auth(#[from] SetupError),
+    /// Nobody knows who is shut out.
+    #[error("the revocations cannot be read: {0}")]
+    Revocations(ReadError),
     /// The address could not be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -48,7 +51,7 @@ pub struct Running {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
     grace: Duration,
-    _upkeep: DropGuard,
+    _upkeep: [DropGuard; 2],
 }
 
 impl App {
@@ -81,8 +84,21 @@ impl App {
         let documents = document_settings(&settings);
         let live = Live::new(log.clone(), clock.clone(), metrics.clone(), documents, settings.snapshots.clone());
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
-        let upkeep = spawn_upkeep(metrics.clone(), upkeep_every);
+        let poll_every = settings.auth.revocations_poll;
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
+        // Before anybody is let in.
+        shared.refresh_revocations().await.map_err(StartError::Revocations)?;
+        let (samples, tended) = (shared.metrics.clone(), Arc::clone(&shared));
+        let upkeep = [
+            spawn_every(upkeep_every, move || {
+                samples.run_upkeep();
+                std::future::ready(())
+            }),
+            spawn_every(poll_every, move || {
+                let tended = Arc::clone(&tended);
+                async move { tended.tend().await }
+            }),
+        ];
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
         let accepting = tokio::spawn(Arc::clone(&shared).serve(listener));
         info!(%address, "listening");
@@ -146,14 +162,14 @@ fn document_settings(settings: &Settings) -> DocumentSettings {
     }
 }
 
-/// Samples wait in the recorder until somebody sorts them into their buckets.
-fn spawn_upkeep(metrics: Metrics, every: Duration) -> DropGuard {
+/// Does something again and again until its guard is dropped. For what need not be finished.
+fn spawn_every<F: Future<Output = ()> + Send>(every: Duration, act: impl Fn() -> F + Send + 'static) -> DropGuard {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "ends with its guard, and has nothing to finish")]
     tokio::spawn(async move {
         while timeout(every, stopped.cancelled()).await.is_err() {
-            metrics.run_upkeep();
+            act().await;
         }
     });
     stop.drop_guard()

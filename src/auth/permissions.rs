@@ -143,6 +143,12 @@ impl Permissions {
         Self { rules: Vec::new() }
     }
 
+    /// What is allowed on everything that no more special pattern names: for what concerns the whole service.
+    pub fn on_all(&self) -> PermissionSet {
+        let is_all = |pattern: &Pattern| matches!(pattern, Pattern::StartingWith(start) if start.is_empty());
+        self.rules.iter().find(|(pattern, _)| is_all(pattern)).map_or(PermissionSet::NONE, |(_, set)| *set)
+    }
+
     /// What is allowed on `document`: the most specific pattern decides alone.
     pub fn on(&self, document: &DocumentId) -> PermissionSet {
         let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(document.as_str()));
@@ -205,6 +211,14 @@ mod tests {
         assert_eq!(on(&claim, "team-a/x/1"), []);
         assert_eq!(on(&json!({ "team-a/*": ["admin"] }), "team-b/1"), []);
         assert_eq!(on(&json!({ "doc": ["read"], "doc*": ["write"] }), "doc"), [Read]);
+    }
+
+    #[test]
+    fn what_concerns_the_whole_service_needs_a_permission_on_everything() {
+        let on_all = |claim: Value| Permissions::from_claim(&claim).unwrap().on_all().iter().collect::<Vec<_>>();
+        assert_eq!(on_all(json!(["read"])), [Read]);
+        assert_eq!(on_all(json!({ "*": ["admin"], "doc": [] })), [Read, Write, Comment, Admin]);
+        assert_eq!(on_all(json!({ "team-a/*": ["admin"] })), []);
     }
 
     #[test]

@@ -35,16 +35,17 @@ pub(super) async fn head(log: &EventLog, document: &DocumentId) -> Result<Head, 
     head.ok_or_else(|| Failure::failed(format!("document {document} has no events")))
 }
 
-/// The stream of one document, which must have events, or all streams, with their heads.
+/// The stream of one document, which must have events, or those of all documents, with their heads.
 pub(super) async fn streams(log: &EventLog, only: Option<&DocumentId>) -> Result<Vec<(StreamName, Head)>, Failure> {
     if let Some(document) = only {
         return Ok(vec![(StreamName::document(document), head(log, document).await?)]);
     }
-    let mut all: Vec<(StreamName, Head)> = Vec::new();
+    let (mut all, mut last): (Vec<(StreamName, Head)>, Option<StreamName>) = (Vec::new(), None);
     loop {
-        let page = log.streams(all.last().map(|(name, _)| name), PAGE).await.map_err(Failure::failed)?;
+        let page = log.streams(last.as_ref(), PAGE).await.map_err(Failure::failed)?;
         let is_last = page.len() < PAGE;
-        all.extend(page);
+        last = page.last().map(|(name, _)| name.clone());
+        all.extend(page.into_iter().filter(|(name, _)| name.document_id().is_some()));
         if is_last {
             return Ok(all);
         }

@@ -39,6 +39,7 @@ impl Verify {
         for (stream, head) in &streams {
             Audit::new(&log, stream, *head, &mut report).await?.run().await?;
         }
+        verify_revocations(&log, &mut report).await?;
         report.bar.finish_and_clear();
         log.close().await;
         let Report { events, snapshots, differences, .. } = report;
@@ -47,6 +48,24 @@ impl Verify {
             "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
         ))?;
         if differences == 0 { Ok(()) } else { Err(Failure::failed("what is stored is not what it should be")) }
+    }
+}
+
+/// Revocations fold to nothing that is stored; that each can be read is all there is to see.
+async fn verify_revocations(log: &EventLog, report: &mut Report) -> Result<(), Failure> {
+    let mut after = Seq(0);
+    loop {
+        match log.revocations(after).await {
+            Ok(page) => {
+                let Some((last, _)) = page.last() else { return Ok(()) };
+                (after, report.events) = (*last, report.events + page.len() as u64);
+            }
+            Err(ReadError::Damaged(damaged)) => {
+                report.differences += 1;
+                return Ok(report.bar.suspend(|| output::line(format_args!("{damaged}")))?);
+            }
+            Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
+        }
     }
 }
 

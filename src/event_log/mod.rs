@@ -12,6 +12,7 @@ mod memory;
 mod migrations;
 mod port;
 mod postgres;
+mod revocations;
 mod sql;
 mod sqlite;
 mod stored;

@@ -8,7 +8,8 @@ use serde_json::{json, value::to_raw_value};
 use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 use crate::{
     domain::{
-        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Revocation, Revoked, Seq, Timestamp,
+        UserId, Version,
     },
     text::{Attributes, Delta},
 };
@@ -309,6 +310,25 @@ pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: Event
     assert_eq!(saved[0].snapshot, Ok(of(2)));
 }
 
+pub(super) async fn revocations_are_read_in_the_order_in_which_they_came(log: EventLog) {
+    assert_eq!(log.revocations(Seq(0)).await.unwrap(), []);
+    let user = |name: &str| UserId::parse(name).unwrap();
+    let revocation = |n: i64| Revocation {
+        revoked: Revoked::User(user(&format!("u{n}"))),
+        until: Timestamp(n),
+        reason: (n % 2 == 0).then(|| "\"spam\"".to_owned()),
+        by: user("admin"),
+    };
+    for n in 0..3 {
+        log.append_revocation(message(n), &revocation(n), Timestamp(5 - n)).await.unwrap();
+    }
+    log.append_revocation(message(2), &revocation(2), Timestamp(9)).await.unwrap();
+    let expected = |from: i64| (from..3).map(|n| (Seq(n.unsigned_abs() + 1), revocation(n))).collect::<Vec<_>>();
+    assert_eq!(log.revocations(Seq(0)).await.unwrap(), expected(0), "one that is repeated is there once");
+    assert_eq!(log.revocations(Seq(2)).await.unwrap(), expected(2));
+    assert_eq!(log.revocations(Seq(3)).await.unwrap(), []);
+}
+
 pub(super) async fn streams_are_listed_by_name(log: EventLog) {
     for name in ["b", "a", "c"] {
         fill(&log, &stream(name), 2).await;
@@ -360,7 +380,7 @@ macro_rules! for_every_law {
             who_expects_any_head_is_never_stale_and_gets_the_head_after
             a_stream_is_read_in_pages a_page_may_hold_large_and_odd_texts messages_are_found_by_their_ids
             versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
-            snapshots_are_kept_for_a_while_and_can_be_dropped streams_are_listed_by_name
+            snapshots_are_kept_for_a_while_and_can_be_dropped revocations_are_read_in_the_order_in_which_they_came streams_are_listed_by_name
             attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
         );
     };

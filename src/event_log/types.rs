@@ -12,11 +12,17 @@ use crate::{
 pub struct StreamName(Arc<str>);
 
 const DOCUMENT: &str = "document:";
+const REVOCATIONS: &str = "service:revocations";
 
 impl StreamName {
     /// The stream of a document.
     pub fn document(id: &DocumentId) -> Self {
         Self(format!("{DOCUMENT}{id}").into())
+    }
+
+    /// The stream of those who were shut out, one for the whole log.
+    pub fn revocations() -> Self {
+        Self(REVOCATIONS.into())
     }
 
     /// Reads a name as [`Self::as_str`] writes it: a kind, a colon, an id.

@@ -261,3 +261,45 @@ fn slow_consumer(bytes: usize) -> Goodbye {
         refusal: Some(Box::new(Refusal::new(ErrorCode::SlowConsumer, message).with("waiting_bytes", bytes))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn message(length: usize) -> Item {
+        Item::text(&"x".repeat(length))
+    }
+
+    #[test]
+    fn a_reader_that_takes_what_waits_is_never_cut_off_however_much_comes_at_once() {
+        let outbox = Outbox::new(100);
+        for _ in 0..10 {
+            outbox.push_all((0..50).map(|_| message(10)));
+            assert_eq!(outbox.take().now_or_never().unwrap().messages, 50);
+        }
+        assert!(!outbox.is_closed());
+    }
+
+    #[test]
+    fn one_that_does_not_is_cut_off_with_the_reason_and_what_waited_is_let_go() {
+        let outbox = Outbox::new(100);
+        let mut closed = pin!(outbox.closed());
+        outbox.push(message(200));
+        assert!(closed.as_mut().now_or_never().is_none() && outbox.waiting() > 200);
+        outbox.push(message(1));
+        let goodbye = closed.now_or_never().unwrap();
+        assert_eq!((goodbye.code, goodbye.reason), (1008, "slow_consumer"));
+        let refusal = goodbye.refusal.unwrap();
+        assert_eq!(refusal.code, ErrorCode::SlowConsumer);
+        assert!(refusal.details["waiting_bytes"].as_u64().unwrap() > 200);
+        outbox.push(message(1));
+        outbox.close(Goodbye::RESTARTING);
+        let taken = outbox.take().now_or_never().unwrap();
+        assert!(taken.items.is_empty() && outbox.waiting() == 0, "the client resumes and gets it from the log");
+        assert_eq!(taken.goodbye.unwrap().code, 1008, "the first goodbye counts");
+    }
+}

@@ -1,6 +1,6 @@
 //! One connection of the document dialect, from its upgrade to its end.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use futures_util::SinkExt;
 use hyper::upgrade::OnUpgrade;
@@ -15,17 +15,18 @@ use tracing::{debug, info};
 
 use crate::{
     auth::{Identity, Permission, PermissionSet},
-    domain::{ClientId, DocumentId},
+    domain::{ClientId, DocumentId, UserId},
     live::{ClientKey, ConnectionId, Goodbye, Joined, Outbox, Subscriber},
     protocol::document::{ActiveUser, EditLimits, Reader},
-    telemetry::{CloseReason, Dialect},
+    telemetry::{CloseReason, Dialect, Label},
 };
 
 use super::{
     Place, Shared,
-    ending::{End, no_read, not_found, unauthorized, unavailable},
+    ending::{End, banned, no_read, not_found, throttled, unauthorized, unavailable},
     handshake,
-    heard::Heard,
+    heard::{Amount, Heard},
+    limits::Bucket,
     request::OpenRequest,
     session::Session,
     socket::{Incoming, Outgoing, Reading, Unsent},
@@ -43,16 +44,16 @@ pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRe
         return;
     };
     let (document, client) = (request.document_id.clone(), request.client_id.clone());
-    let opened = Box::pin(connection.open(request)).await;
-    let end = match opened {
+    let opened = Box::pin(connection.open(request, &place)).await;
+    let (end, received) = match opened {
         Ok(session) => {
             let end = session.listen(&mut connection.incoming).await;
             Box::pin(session.leave()).await;
-            end
+            (end, session.heard.amount())
         }
-        Err(goodbye) => End::Server(goodbye),
+        Err(goodbye) => (End::Server(goodbye), Amount::default()),
     };
-    Box::pin(connection.finish(end, &document, &client)).await;
+    Box::pin(connection.finish(end, received, (&document, &client, place.address))).await;
     drop(place);
 }
 
@@ -62,8 +63,10 @@ struct Connection {
     shared: Arc<Shared>,
     incoming: Incoming,
     outbox: Arc<Outbox>,
-    writer: JoinHandle<Outgoing>,
+    writer: JoinHandle<(Outgoing, Amount)>,
     started: Instant,
+    /// Who it is, once that is known.
+    user: Option<UserId>,
     _last_word: LastWord,
 }
 
@@ -90,22 +93,35 @@ impl Connection {
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),
             unsent: Unsent::default(),
+            messages: 0,
         };
         let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
-        Some(Self { id, shared, incoming, outbox, writer, started: Instant::now(), _last_word: last_word })
+        let started = Instant::now();
+        Some(Self { id, shared, incoming, outbox, writer, started, user: None, _last_word: last_word })
     }
 
     /// Finds out who it is and opens the document.
-    async fn open(&mut self, request: OpenRequest) -> Result<Session, Goodbye> {
+    async fn open(&mut self, request: OpenRequest, place: &Place) -> Result<Session, Goodbye> {
         let (shared, now) = (&self.shared, self.shared.clock.now());
         let identity = shared
             .authenticator
             .authenticate(request.token.as_deref(), request.guest.clone(), now)
             .map_err(unauthorized)?;
+        self.user = Some(identity.user_id.clone());
+        if let Some(until) = shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+            return Err(banned(until));
+        }
+        shared.user_connections.take(identity.user_id.clone(), Instant::now()).map_err(throttled)?;
         let permissions = identity.permissions.on(&request.document_id);
         if !permissions.allows(Permission::Read) {
             return Err(no_read(permissions));
+        }
+        let who = (identity.user_id.clone(), identity.token_id.clone());
+        let seat = shared.people.enter(self.id, who, place.address, Arc::clone(&self.outbox));
+        // Again: whoever was shut out in between was not among those who are dismissed.
+        if let Some(until) = shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+            return Err(banned(until));
         }
         let subscriber = subscriber(self.id, &self.outbox, &request, &identity, permissions);
         let joined = tokio::select! {
@@ -117,7 +133,8 @@ impl Connection {
             Ok((Joined::NotFound, _)) => return Err(not_found()),
             Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return Err(unavailable()),
         };
-        info!(document = %request.document_id, client = %request.client_id, user = %identity.user_id, "connection opened");
+        let (document, client, user) = (&request.document_id, &request.client_id, &identity.user_id);
+        info!(connection = self.id.0, %document, %client, %user, address = %place.address, "connection opened");
         let limits = &shared.settings.limits;
         let limits = EditLimits {
             components: limits.edit_components,
@@ -134,11 +151,19 @@ impl Connection {
             client: subscriber.client,
             handle,
             standing: Standing::new(permissions, identity.expires_at),
+            seat,
+            messages: Bucket::new(shared.settings.limits.messages),
+            refusals: Bucket::new(shared.settings.limits.refusals),
         })
     }
 
     /// Says goodbye and counts.
-    async fn finish(mut self, end: End, document: &DocumentId, client: &ClientId) {
+    async fn finish(
+        mut self,
+        end: End,
+        received: Amount,
+        (document, client, address): (&DocumentId, &ClientId, IpAddr),
+    ) {
         let (code, reason) = match &end {
             End::Server(goodbye) => (goodbye.code, goodbye.metric),
             End::Client { code, metric } => (*code, *metric),
@@ -149,18 +174,33 @@ impl Connection {
             End::Server(goodbye) => goodbye,
             End::Client { metric, .. } => Goodbye { code: CloseCode::Normal.into(), reason: "", metric, refusal: None },
         });
-        if let Ok(outgoing) = self.writer.await
-            && !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost)
-        {
-            linger(outgoing, self.incoming).await;
+        let mut sent = Amount::default();
+        if let Ok((outgoing, amount)) = self.writer.await {
+            sent = amount;
+            if !matches!(reason, CloseReason::ClientClosed | CloseReason::ClientLost) {
+                linger(outgoing, self.incoming).await;
+            }
         }
         let lasted = self.started.elapsed();
         if reason == CloseReason::SlowConsumer {
             self.shared.metrics.slow_consumer();
         }
         self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
-        let seconds = lasted.as_secs_f64();
-        info!(%document, %client, code, ?reason, seconds, "connection closed");
+        info!(
+            connection = self.id.0,
+            %document,
+            %client,
+            user = self.user.as_ref().map(UserId::as_str),
+            %address,
+            code,
+            reason = reason.value(),
+            seconds = lasted.as_secs_f64(),
+            received_messages = received.messages,
+            received_bytes = received.bytes,
+            sent_messages = sent.messages,
+            sent_bytes = sent.bytes,
+            "connection closed"
+        );
     }
 }
 

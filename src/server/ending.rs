@@ -1,5 +1,7 @@
 //! Every way in which a conversation ends, and what the client is told.
 
+use std::time::Duration;
+
 use tokio_tungstenite::tungstenite::{
     Error,
     error::{CapacityError, ProtocolError},
@@ -8,10 +10,13 @@ use tracing::debug;
 
 use crate::{
     auth::{Denied, Permission, PermissionSet},
+    domain::Timestamp,
     live::Goodbye,
     protocol::{ErrorCode, Refusal},
     telemetry::CloseReason,
 };
+
+use super::limits::millis;
 
 /// How a conversation ended.
 pub(super) enum End {
@@ -67,6 +72,24 @@ pub(super) fn no_read(permissions: PermissionSet) -> Goodbye {
 pub(super) fn token_expired() -> Goodbye {
     Goodbye { code: 4003, reason: "token_expired", metric: CloseReason::TokenExpired, refusal: None }
         .because(Refusal::new(ErrorCode::TokenExpired, "the token has expired").with("reason", "expired"))
+}
+
+/// Shut out; the reason of those who did it is not for them.
+pub(super) fn banned(until: Timestamp) -> Goodbye {
+    let until = until.to_rfc3339();
+    let refusal = Refusal::new(ErrorCode::Unauthorized, format!("you are banned until {until}"));
+    Goodbye { code: 4004, reason: "banned", metric: CloseReason::Banned, refusal: None }
+        .because(refusal.with("reason", "banned").with("until", until))
+}
+
+/// Too fast, and went on.
+pub(super) fn throttled(wait: Duration) -> Goodbye {
+    Goodbye { code: 4004, reason: "throttled", metric: CloseReason::Throttled, refusal: None }
+        .because(rate_limited(wait))
+}
+
+pub(super) fn rate_limited(wait: Duration) -> Refusal {
+    Refusal::new(ErrorCode::RateLimited, "too much at once; wait a moment").with("retry_after_ms", millis(wait))
 }
 
 pub(super) fn not_found() -> Goodbye {

@@ -1,12 +1,18 @@
 //! The HTTP server: routes, WebSocket sessions, health and metrics.
 
+mod caller;
 mod connection;
 mod ending;
 mod handshake;
 mod heard;
+mod limits;
+mod peer;
+mod people;
 mod permission;
 mod problem;
 mod request;
+mod revocations;
+mod revoke;
 mod routes;
 mod session;
 mod socket;
@@ -15,7 +21,7 @@ mod writer;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -23,7 +29,10 @@ use std::{
     time::Duration,
 };
 
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -38,11 +47,17 @@ use tracing::{debug, warn};
 use crate::{
     auth::Authenticator,
     clock::Clock,
-    event_log::EventLog,
+    domain::UserId,
+    event_log::{EventLog, ReadError},
     live::{ConnectionId, Live},
     settings::Settings,
     telemetry::Metrics,
 };
+
+use limits::Buckets;
+use peer::Peer;
+use people::People;
+use revocations::Revocations;
 
 /// What every request and every session needs.
 pub struct Shared {
@@ -62,6 +77,10 @@ pub struct Shared {
     stopping: CancellationToken,
     open: AtomicUsize,
     last_connection: AtomicU64,
+    people: Arc<People>,
+    revocations: Revocations,
+    address_connections: Buckets<IpAddr>,
+    user_connections: Buckets<UserId>,
 }
 
 /// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
@@ -69,6 +88,8 @@ struct Place {
     shared: Arc<Shared>,
     /// Given before the upgrade is answered: of two connections the one that was opened later has the higher.
     connection: ConnectionId,
+    /// Where its client is.
+    address: IpAddr,
 }
 
 impl Drop for Place {
@@ -92,7 +113,13 @@ impl Shared {
         settings: Settings,
         (clock, metrics): (Clock, Metrics),
     ) -> Arc<Self> {
+        let limits = &settings.limits;
+        let people = People::new(limits.user_messages, limits.address_messages);
         Arc::new(Self {
+            revocations: Revocations::new(log.clone(), (clock.clone(), metrics.clone()), Arc::clone(&people)),
+            people,
+            address_connections: Buckets::new(limits.address_connections),
+            user_connections: Buckets::new(limits.user_connections),
             live,
             log,
             authenticator,
@@ -106,8 +133,21 @@ impl Shared {
         })
     }
 
-    fn place(self: &Arc<Self>) -> Option<Place> {
-        let place = Place { shared: Arc::clone(self), connection: self.next_connection() };
+    /// Takes in the revocations that are new in the log, and ends the connections that they are about.
+    pub async fn refresh_revocations(&self) -> Result<(), ReadError> {
+        self.revocations.refresh().await
+    }
+
+    /// What has to be done every now and then; it is no matter when exactly.
+    pub async fn tend(&self) {
+        self.revocations.poll().await;
+        let now = tokio::time::Instant::now();
+        self.address_connections.sweep(now);
+        self.user_connections.sweep(now);
+    }
+
+    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let place = Place { shared: Arc::clone(self), connection: self.next_connection(), address };
         (self.open.fetch_add(1, Ordering::AcqRel) < self.settings.limits.connections).then_some(place)
     }
 
@@ -143,7 +183,11 @@ impl Shared {
     }
 
     async fn serve_connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, routes: routes::Routes) {
-        let service = TowerToHyperService::new(warp::service(routes));
+        let routes = TowerToHyperService::new(warp::service(routes));
+        let service = service_fn(move |mut request| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            routes.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)

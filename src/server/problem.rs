@@ -1,5 +1,7 @@
 //! HTTP errors as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use http::{Response, StatusCode, header};
 use serde_json::json;
 
@@ -8,11 +10,18 @@ use serde_json::json;
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) detail: String,
+    /// When it may be worth another try.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), retry_after: None }
+    }
+
+    pub(super) const fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     pub(super) fn response(&self) -> warp::reply::Response {
@@ -23,6 +32,13 @@ impl Problem {
         *response.status_mut() = self.status;
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().saturating_add(1).into());
+        }
         response
     }
 }

@@ -4,12 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use warp::{Filter, Rejection, Reply, filters::BoxedFilter};
 
 use crate::telemetry::Refusal;
 
-use super::{Shared, connection, handshake, problem::Problem, request, request::OpenRequest};
+use super::{
+    Shared, connection, handshake, limits,
+    peer::{self, Peer},
+    problem::Problem,
+    request,
+    request::OpenRequest,
+    revoke,
+};
 
 /// A log that takes longer for one small write is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -20,6 +27,8 @@ pub(super) type Routes = BoxedFilter<(warp::reply::Response,)>;
 /// Every route of the service.
 pub(super) fn all(shared: &Arc<Shared>) -> Routes {
     documents(shared)
+        .or(revoke::route(shared))
+        .unify()
         .or(get(shared, "healthz", |_| async { text("ok\n") }))
         .unify()
         .or(get(shared, "readyz", readyz))
@@ -49,8 +58,9 @@ fn documents(shared: &Arc<Shared>) -> Routes {
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
-        .map(move |segment: String, query: String, headers: HeaderMap, upgrade: Option<OnUpgrade>| {
-            match open(&shared, &segment, &query, &headers, upgrade) {
+        .and(warp::ext::get::<Peer>())
+        .map(move |segment: String, query: String, headers: HeaderMap, upgrade: Option<OnUpgrade>, peer: Peer| {
+            match open(&shared, (&segment, &query), (peer, &headers), upgrade) {
                 Ok(response) => response,
                 Err((why, problem)) => {
                     shared.metrics.handshake_refused(why);
@@ -63,9 +73,8 @@ fn documents(shared: &Arc<Shared>) -> Routes {
 
 fn open(
     shared: &Arc<Shared>,
-    segment: &str,
-    query: &str,
-    headers: &HeaderMap,
+    (segment, query): (&str, &str),
+    (peer, headers): (Peer, &HeaderMap),
     upgrade: Option<OnUpgrade>,
 ) -> Result<warp::reply::Response, (Refusal, Problem)> {
     let bad_request = |problem| (Refusal::BadRequest, problem);
@@ -79,8 +88,13 @@ fn open(
     if shared.stopping.is_cancelled() {
         return Err(unavailable(Refusal::ShuttingDown, "the server is stopping"));
     }
+    let address = peer::address(peer.0, headers, &shared.settings.server.trusted_proxies);
+    shared.address_connections.take(limits::neighbourhood(address), Instant::now()).map_err(|wait| {
+        let detail = "too many new connections from this address; try again later";
+        (Refusal::Throttled, Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(wait))
+    })?;
     let place = shared
-        .place()
+        .place(address)
         .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
     let protocol = request.offers_bearer.then_some("bearer");
     shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place));
@@ -115,7 +129,11 @@ fn text(body: &'static str) -> warp::reply::Response {
 }
 
 async fn not_found(rejection: Rejection) -> Result<warp::reply::Response, std::convert::Infallible> {
-    let (status, detail) = if rejection.is_not_found() {
+    let (status, detail) = if rejection.find::<warp::reject::PayloadTooLarge>().is_some() {
+        (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    } else if rejection.find::<warp::reject::LengthRequired>().is_some() {
+        (StatusCode::LENGTH_REQUIRED, "the request must say how long its body is")
+    } else if rejection.is_not_found() {
         (StatusCode::NOT_FOUND, "there is nothing at this address")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         (StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method")

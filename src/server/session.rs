@@ -15,13 +15,17 @@ use crate::{
         ErrorCode, Refusal,
         document::{ClientEvent, ClientMessage, Reader, Token, authenticated, error, pong, token_expiring},
     },
-    telemetry::{CloseReason, Received, Sent},
+    telemetry::{CloseReason, Limited, Received, Sent},
 };
 
 use super::{
     Shared,
-    ending::{End, broken, insufficient, no_read, not_accepted, token_expired, unavailable},
+    ending::{
+        End, banned, broken, insufficient, no_read, not_accepted, rate_limited, throttled, token_expired, unavailable,
+    },
     heard::Heard,
+    limits::Bucket,
+    people::Seat,
     permission,
     socket::Incoming,
     standing::Standing,
@@ -35,6 +39,11 @@ pub(super) struct Session {
     pub(super) connection: ConnectionId,
     pub(super) client: ClientKey,
     pub(super) standing: Standing,
+    pub(super) seat: Seat,
+    /// Messages that are no edits.
+    pub(super) messages: Bucket,
+    /// Messages refused for their rate.
+    pub(super) refusals: Bucket,
     pub(super) reader: Reader,
     pub(super) heard: Heard,
 }
@@ -53,6 +62,7 @@ impl Session {
             self.heard.note(now);
             match frame {
                 Some(Ok(Message::Text(text))) => {
+                    self.heard.count(text.len());
                     let (commands, ended) = self.receive(&text, now);
                     for command in commands {
                         // When the document's inbox is full this waits, and with it the connection is no
@@ -68,10 +78,17 @@ impl Session {
                     }
                 }
                 Some(Ok(Message::Binary(_))) => {
-                    self.shared.metrics.message_received(Received::Invalid);
-                    self.refuse(&Refusal::invalid("message", "a text frame; this one is binary"));
+                    let refusal = Refusal::invalid("message", "a text frame; this one is binary");
+                    if let Err(goodbye) = self.refuse_paced(&refusal, now) {
+                        return End::Server(goodbye);
+                    }
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => (),
+                Some(Ok(Message::Ping(_))) => {
+                    if let Err(goodbye) = self.pace(None, now) {
+                        return End::Server(goodbye);
+                    }
+                }
+                Some(Ok(Message::Pong(_) | Message::Frame(_))) => (),
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(1005, |frame| frame.code.into());
                     return End::Client { code, metric: CloseReason::ClientClosed };
@@ -105,35 +122,58 @@ impl Session {
         let mut commands = Vec::new();
         let messages = match self.reader.read_frame(text) {
             Ok(messages) => messages,
-            Err(refusal) => {
-                self.shared.metrics.message_received(Received::Invalid);
-                self.refuse(&refusal);
-                return (commands, None);
-            }
+            Err(refusal) => return (commands, self.refuse_paced(&refusal, now).err()),
         };
         // One frame can hold more mistakes than the peer will ever read answers to.
         for message in messages.take_while(|_| !self.outbox.is_closed()) {
-            match message.map(|message| self.take(message, now)) {
-                Ok(Ok(command)) => commands.extend(command),
-                Ok(Err(goodbye)) => return (commands, Some(goodbye)),
-                Err(refusal) => {
-                    let is_unknown = refusal.code == ErrorCode::UnknownEvent;
-                    let kind = if is_unknown { Received::Unknown } else { Received::Invalid };
-                    self.shared.metrics.message_received(kind);
-                    self.refuse(&refusal);
-                }
+            let taken = match message {
+                Ok(message) => self.take(message, now),
+                Err(refusal) => self.refuse_paced(&refusal, now).map(|()| None),
+            };
+            match taken {
+                Ok(command) => commands.extend(command),
+                Err(goodbye) => return (commands, Some(goodbye)),
             }
         }
         (commands, None)
+    }
+
+    /// Whether a message that is no edit may be handled; it has been refused where not. One who goes on
+    /// sending too fast is sent away.
+    fn pace(&self, message_id: Option<&str>, now: Instant) -> Result<bool, Goodbye> {
+        let own = self.messages.take(now).map_err(|wait| (Limited::Connection, wait));
+        let Err((limit, wait)) = own.and_then(|()| self.seat.take(now)) else { return Ok(true) };
+        self.shared.metrics.rate_limited(limit);
+        if self.refusals.take(now).is_err() {
+            return Err(throttled(wait));
+        }
+        self.refuse(&rate_limited(wait).of_raw(message_id));
+        Ok(false)
+    }
+
+    /// Refuses what could not be read, unless that has happened too often.
+    fn refuse_paced(&self, refusal: &Refusal, now: Instant) -> Result<(), Goodbye> {
+        let is_unknown = refusal.code == ErrorCode::UnknownEvent;
+        self.shared.metrics.message_received(if is_unknown { Received::Unknown } else { Received::Invalid });
+        let message_id = refusal.details.get("message_id").and_then(serde_json::Value::as_str);
+        if self.pace(message_id, now)? {
+            self.refuse(refusal);
+        }
+        Ok(())
     }
 
     /// Takes a message, where it may be sent.
     fn take(&self, message: ClientMessage, now: Instant) -> Result<Option<Command>, Goodbye> {
         self.shared.metrics.message_received(kind_of(&message.event));
         let ClientMessage { message_id, event } = message;
-        if let Some(needed) = permission::needed(&event)
-            && let Err(has) = self.standing.check(needed)
-        {
+        let allowed = permission::needed(&event)
+            .map_or(Ok(()), |needed| self.standing.check(needed).map_err(|has| (needed, has)));
+        // Edits are never refused for their rate: they wait for room in the document's inbox.
+        let is_edit = allowed.is_ok() && matches!(event, ClientEvent::Edit(_));
+        if !is_edit && !self.pace(message_id.as_ref().map(MessageId::as_str), now)? {
+            return Ok(None);
+        }
+        if let Err((needed, has)) = allowed {
             self.refuse(&insufficient(needed, has).of_raw(message_id.as_ref().map(MessageId::as_str)));
             return Ok(None);
         }
@@ -166,6 +206,10 @@ impl Session {
                 return Ok(());
             }
         };
+        if let Some(until) = self.shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+            return Err(banned(until));
+        }
+        self.seat.renew(identity.token_id.clone());
         let permissions = identity.permissions.on(&self.reader.document_id);
         self.standing.replace(permissions, identity.expires_at);
         if !permissions.allows(Permission::Read) {

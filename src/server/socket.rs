@@ -60,6 +60,8 @@ pub(super) struct Unsent {
     pieces: VecDeque<Bytes>,
     /// How much of the first piece is gone; less than all of it.
     gone: usize,
+    /// How much was ever written.
+    written: u64,
 }
 
 impl Unsent {
@@ -76,9 +78,19 @@ impl Unsent {
         if let Some(piece) = self.pieces.front_mut() {
             piece.truncate(frames::end_of_frame(piece, self.gone));
             if self.gone == piece.len() {
-                *self = Self::default();
+                self.clear();
             }
         }
+    }
+
+    /// Forgets what there is, and gives back its room.
+    pub(super) fn clear(&mut self) {
+        *self = Self { written: self.written, ..Self::default() };
+    }
+
+    /// How many bytes were ever written.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
     }
 }
 
@@ -105,6 +117,7 @@ impl Buf for Unsent {
 
     fn advance(&mut self, count: usize) {
         self.gone += count;
+        self.written += count as u64;
         while let Some(piece) = self.pieces.front()
             && self.gone >= piece.len()
         {

@@ -20,7 +20,10 @@ use crate::{
     telemetry::{CloseReason, Metrics, Sent},
 };
 
-use super::socket::{Outgoing, Unsent};
+use super::{
+    heard::Amount,
+    socket::{Outgoing, Unsent},
+};
 
 /// How long a client may take for the last frames before the connection is dropped.
 pub(super) const GOODBYE_GRACE: Duration = Duration::from_secs(2);
@@ -47,12 +50,14 @@ pub(super) struct Writer {
     pub(super) metrics: Metrics,
     /// What the last attempt to write has left behind.
     pub(super) unsent: Unsent,
+    /// How many messages were taken out of the outbox.
+    pub(super) messages: u64,
 }
 
 impl Writer {
     /// Writes until the goodbye has been said or the connection breaks. Gives the socket back, so that it can
-    /// be hung up and the rest of what the peer sends be read away.
-    pub(super) async fn run(mut self) -> Outgoing {
+    /// be hung up and the rest of what the peer sends be read away; and how much was written.
+    pub(super) async fn run(mut self) -> (Outgoing, Amount) {
         let mut ping = tokio::time::interval_at(Instant::now() + self.ping_every, self.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Arc::clone(&self.outbox);
@@ -60,6 +65,7 @@ impl Writer {
             let (items, is_last) = tokio::select! {
                 taken = outbox.take() => {
                     self.metrics.outbox_depth(taken.messages, taken.bytes);
+                    self.messages += taken.messages as u64;
                     (taken.items, taken.goodbye.is_some())
                 }
                 _ = ping.tick() => (VecDeque::from([Item::Control(Bytes::from_static(frames::PING))]), false),
@@ -75,7 +81,7 @@ impl Writer {
             // Nobody else would notice: whoever waits for room in the outbox must not wait for ever.
             None => outbox.close(Goodbye::LOST),
         }
-        self.socket
+        (self.socket, Amount { messages: self.messages, bytes: self.unsent.written() })
     }
 
     /// Writes all items. A client that does not take them is waited for, but no longer than a moment once its
@@ -121,7 +127,7 @@ impl Writer {
         };
         if sent.is_ok() {
             // Room for what was sent is not kept for what may never come.
-            self.unsent = Unsent::default();
+            self.unsent.clear();
         }
         sent
     }

@@ -6,6 +6,7 @@
 
 mod error;
 mod layers;
+mod rate;
 mod rules;
 mod value;
 
@@ -13,6 +14,7 @@ use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 
 pub use crate::telemetry::logging::Format as LogFormat;
 pub use error::{Origin, Problem, SettingsError};
+pub use rate::{Network, Rate};
 pub use value::{AuthMode, DatabaseUrl, Secret};
 
 use layers::{Layers, Reader};
@@ -96,6 +98,8 @@ sections! {
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
         /// Origins (`https://example.org`) that may open a WebSocket besides the service's own host; `*` is all.
         allowed_origins: Vec<String> = Vec::new();
+        /// Proxies whose `X-Forwarded-For` says where a client is; without them it is who connects.
+        trusted_proxies: Vec<Network> = Vec::new();
         /// How long a stop may take before what is left is cut off.
         shutdown_grace: Duration = s(10), in s(0)..=HOUR;
     }
@@ -126,6 +130,8 @@ sections! {
         audience: Option<String> = None;
         /// How far the clocks of token issuers may be off.
         leeway: Duration = s(0), in s(0)..=HOUR;
+        /// How often the log is asked for revocations that came from elsewhere.
+        revocations_poll: Duration = s(2), in ms(50)..=HOUR;
         /// The explicit word for mode `none` on an address that others can reach.
         allow_open: bool = false;
     }
@@ -148,6 +154,18 @@ sections! {
         document_inbox: usize = 1_024, in 1..=1_000_000;
         /// Open connections; more get HTTP 503.
         connections: usize = 20_000, in 1..=10_000_000;
+        /// New connections from one address; more get HTTP 429.
+        address_connections: Option<Rate> = Some(Rate::per_second(1_000, 20_000));
+        /// New connections of one user; more are closed with 4004.
+        user_connections: Option<Rate> = Some(Rate::per_second(1_000, 20_000));
+        /// Messages that are no edits, on one connection; more are refused with `RATE_LIMITED`.
+        messages: Option<Rate> = Some(Rate::per_second(200, 2_000));
+        /// The same, on all connections of one user.
+        user_messages: Option<Rate> = Some(Rate::per_second(1_000, 10_000));
+        /// The same, on all connections from one address.
+        address_messages: Option<Rate> = Some(Rate::per_second(10_000, 100_000));
+        /// Refusals of messages for their rate, on one connection; one who goes on is closed with 4004.
+        refusals: Option<Rate> = Some(Rate::per_second(20, 1_000));
     }
 
     /// How a dead peer is noticed.

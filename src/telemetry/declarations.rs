@@ -60,6 +60,8 @@ declare! {
     MESSAGES_RECEIVED: Counter, Count, "messages_received_total", ["kind"], "Events from clients.";
     MESSAGES_SENT: Counter, Count, "messages_sent_total", ["kind"], "Events to clients, one per receiver.";
     ERRORS_SENT: Counter, Count, "errors_sent_total", ["code"], "Error events to clients.";
+    RATE_LIMITED: Counter, Count, "rate_limited_total", ["of"], "Messages refused for their rate, by whose limit it was.";
+    REVOCATIONS: Gauge, Count, "revocations_active", [], "Users and tokens that are shut out now.";
     LOG_APPENDS: Counter, Count, "log_appends_total", ["outcome"], "Appends to the event log.";
     LOG_APPEND_DURATION: Histogram(LATENCY), Seconds, "log_append_duration_seconds", [],
         "From handing an append to the log to its answer, waiting included.";

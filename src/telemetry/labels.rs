@@ -1,7 +1,7 @@
 //! The values that a label may have: closed sets, so that no client can grow the number of series.
 
 /// A label whose values are known beforehand.
-pub(super) trait Label: Copy + 'static {
+pub trait Label: Copy + 'static {
     /// The label's name.
     const NAME: &'static str;
     /// Every value, in the order of [`Self::index`].
@@ -52,13 +52,17 @@ labels! {
         Unauthorized = "unauthorized",
         /// The token ran out during the connection.
         TokenExpired = "token_expired",
+        /// The user or the token was shut out.
+        Banned = "banned",
+        /// The client went on sending too fast, or its user opened connections too fast.
+        Throttled = "throttled",
         /// The document does not exist and may not be made.
         DocumentNotFound = "document_not_found",
         /// A frame was larger than `limits.message_bytes`.
         MessageTooLarge = "message_too_large",
         /// The client read too slowly; its outbox was full.
         SlowConsumer = "slow_consumer",
-        /// The client broke a rule of WebSocket, or flooded.
+        /// The client broke a rule of WebSocket.
         PolicyViolation = "policy_violation",
         /// The server is stopping.
         ShuttingDown = "shutting_down",
@@ -76,6 +80,8 @@ labels! {
         Unauthorized = "unauthorized",
         /// No such route.
         NotFound = "not_found",
+        /// The address opens connections too fast.
+        Throttled = "throttled",
         /// `limits.connections` is reached.
         TooManyConnections = "too_many_connections",
         /// The server is stopping.
@@ -92,6 +98,16 @@ labels! {
         TooOld = "too_old",
         /// With the whole document: the client was ahead of the log.
         Ahead = "ahead",
+    }
+
+    /// Whose limit of messages was reached.
+    Limited as "of" {
+        /// The connection's own.
+        Connection = "connection",
+        /// That of all connections of the user.
+        User = "user",
+        /// That of all connections from the address.
+        Address = "address",
     }
 
     /// What a client sent.

@@ -6,7 +6,7 @@ use ::metrics::{Counter, Gauge, Histogram, Key, Label as KeyLabel, Level, Metada
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::{
-    Append, CloseCode, CloseReason, Dialect, ErrorCode, Outcome, Received, Refusal, Resume, Sent,
+    Append, CloseCode, CloseReason, Dialect, ErrorCode, Limited, Outcome, Received, Refusal, Resume, Sent,
     declarations::{self as declared, Declaration, Kind},
     labels::Label,
 };
@@ -90,6 +90,16 @@ impl Metrics {
     /// An error event went out; `code` is its `error_code`.
     pub fn error_sent(&self, code: &str) {
         self.0.errors_sent.of(ErrorCode::of(code)).increment(1);
+    }
+
+    /// A message was refused for its rate. Rare, and looked up each time.
+    pub fn rate_limited(&self, limit: Limited) {
+        self.0.registry.counter(&declared::RATE_LIMITED, vec![label(limit)]).increment(1);
+    }
+
+    /// So many users and tokens are shut out.
+    pub fn revocations(&self, count: usize) {
+        self.0.registry.gauge(&declared::REVOCATIONS, vec![]).set(float(count));
     }
 
     /// An append was answered, `took` after it was handed in.
@@ -317,6 +327,8 @@ mod tests {
         metrics.connection_closed(Dialect::Document, 4003, CloseReason::Unauthorized, took);
         metrics.handshake_refused(Refusal::ForbiddenOrigin);
         metrics.heartbeat_timeout();
+        metrics.rate_limited(Limited::User);
+        metrics.revocations(3);
         metrics.resume(Resume::TooOld);
         metrics.message_received(Received::DocumentEdit);
         metrics.messages_sent(Sent::Broadcast, 7);

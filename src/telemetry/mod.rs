@@ -9,5 +9,7 @@ mod labels;
 pub mod logging;
 mod metrics;
 
-pub use labels::{Append, CloseCode, CloseReason, Dialect, ErrorCode, Outcome, Received, Refusal, Resume, Sent};
+pub use labels::{
+    Append, CloseCode, CloseReason, Dialect, ErrorCode, Label, Limited, Outcome, Received, Refusal, Resume, Sent,
+};
 pub use metrics::Metrics;

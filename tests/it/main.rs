@@ -11,7 +11,9 @@
 mod bad_input;
 mod campaigns;
 mod client_model;
+mod floods;
 mod kill;
+mod lifecycle;
 mod metrics;
 mod postgres_faults;
 mod protocol;

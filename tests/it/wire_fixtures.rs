@@ -1,7 +1,7 @@
 //! The examples of docs/protocol.md, played against the service.
 //!
 //! A fixture is a conversation: a list of steps, each with a `client` and what it `opens` (the query), what
-//! it `sends`, `receives`, or how it is `closed`. Moments of the server's clock stand for any moment; a `token`
+//! it `sends`, `receives`, or how it is `closed`; or what somebody `posts` and how that is `answered`. Moments of the server's clock stand for any moment; a `token`
 //! beside what it sends says what is put in the place of the shown one.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -41,10 +41,23 @@ async fn every_example_happens_as_it_is_written() {
 
 async fn play(name: &str, fixture: &Value) {
     let with_tokens = fixture["steps"].as_array().unwrap().iter().any(|step| step["opens"].get("token").is_some());
-    let server = Server::start_with(if with_tokens { &say::WITH_TOKENS } else { &[] }).await;
+    let settings = fixture["settings"].as_object().into_iter().flatten();
+    let mut settings: Vec<_> = settings.map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+    settings.extend(if with_tokens { &say::WITH_TOKENS[..] } else { &[] });
+    let server = Server::start_with(&settings).await;
+    let mut answer = Value::Null;
     let mut clients: BTreeMap<&str, Socket> = BTreeMap::new();
     for (at, step) in fixture["steps"].as_array().unwrap().iter().enumerate() {
         let (step_name, client) = (format!("{name}:{}", at + 1), step["client"].as_str().unwrap());
+        if let Some(request) = step.get("posts") {
+            let (status, body) = server.post(request["path"].as_str().unwrap(), None, &request["body"]).await;
+            answer = json!({"status": status, "body": body});
+            continue;
+        }
+        if let Some(expected) = step.get("answered") {
+            assert!(fits(expected, &answer), "{step_name}: expected\n{expected:#}\ngot\n{answer:#}");
+            continue;
+        }
         if let Some(query) = step.get("opens") {
             clients.insert(client, Socket::open(server.address(), &opening(query)).await);
             continue;
@@ -55,7 +68,8 @@ async fn play(name: &str, fixture: &Value) {
             if let Some(wanted) = step.get("token") {
                 message["data"]["token"] = json!(made(wanted));
             }
-            socket.send(&message).await;
+            // A text stands for itself, and is no JSON.
+            socket.send_text(message.as_str().map_or_else(|| message.to_string(), str::to_owned)).await;
         } else if let Some(expected) = step.get("receives") {
             let got = socket.envelope().await;
             assert!(fits(expected, &got), "{step_name}: expected\n{expected:#}\ngot\n{got:#}");
@@ -90,8 +104,10 @@ fn fits(expected: &Value, got: &Value) -> bool {
         (Value::Object(expected), Value::Object(got)) => {
             expected.len() == got.len()
                 && expected.iter().all(|(name, value)| match got.get(name) {
-                    // The clock in milliseconds.
-                    Some(got) if name == "server_time" && value.is_number() => got.is_u64(),
+                    // The clock in milliseconds, and a time to wait.
+                    Some(got) if matches!(&**name, "server_time" | "retry_after_ms") && value.is_number() => {
+                        got.is_u64()
+                    }
                     Some(got) => fits(value, got),
                     None => false,
                 })
@@ -131,9 +147,70 @@ fn the_protocol_page_quotes_only_what_is_tested() {
             mark.trim().split_once(':').unwrap_or_else(|| panic!("an example without its fixture: {example}"));
         let steps = &fixtures.get(name).unwrap_or_else(|| panic!("no fixture {name}"))["steps"];
         let step = &steps[step.parse::<usize>().unwrap() - 1];
-        let tested = ["opens", "sends", "receives", "closed"].iter().find_map(|kind| step.get(kind));
+        let tested =
+            ["opens", "sends", "receives", "closed", "posts", "answered"].iter().find_map(|kind| step.get(kind));
         assert_eq!(tested, Some(&example), "{mark}");
         quoted += 1;
     }
     assert!(quoted >= fixtures.len(), "every fixture is worth quoting");
+}
+
+/// The rows of the reference table that every connection meets, and the codes of errors, as far as a conversation
+/// can bring them about.
+#[test]
+fn every_row_of_the_reference_table_has_an_example() {
+    let steps: Vec<Value> =
+        fixtures().into_values().flat_map(|fixture| fixture["steps"].as_array().unwrap().clone()).collect();
+    let has = |way: &str, kind: &str, event: &str| {
+        steps.iter().any(|step| step[way]["type"] == kind && step[way]["event"] == event)
+    };
+    for (way, kind, event) in [
+        ("sends", "operation", "document_edit"),
+        ("receives", "operation", "operation_ack"),
+        ("receives", "operation", "operation_broadcast"),
+        ("receives", "system", "connection_ack"),
+        ("receives", "system", "document_sync"),
+        ("sends", "system", "document_sync"),
+        ("receives", "system", "error"),
+        ("sends", "system", "ping"),
+        ("receives", "system", "pong"),
+        ("receives", "system", "disconnect"),
+        ("receives", "system", "token_expiring"),
+        ("sends", "system", "authenticate"),
+    ] {
+        assert!(has(way, kind, event), "no example {way} {kind}/{event}");
+    }
+    for code in [
+        "INVALID_JSON",
+        "INVALID_MESSAGE",
+        "INVALID_ID",
+        "UNKNOWN_EVENT",
+        "MESSAGE_ID_CONFLICT",
+        "CLIENT_ID_MISMATCH",
+        "UNAUTHORIZED",
+        "TOKEN_EXPIRED",
+        "INSUFFICIENT_PERMISSIONS",
+        "INVALID_OPERATION",
+        "VERSION_AHEAD",
+        "PREDECESSOR_REFUSED",
+        "RATE_LIMITED",
+    ] {
+        assert!(steps.iter().any(|step| step["receives"]["data"]["error_code"] == code), "no example of {code}");
+    }
+    // Every field of the reference is there, under its name.
+    let fields = |event: &str| {
+        let step = steps.iter().find(|step| step["receives"]["event"] == event).unwrap();
+        step["receives"]["data"].as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    for (event, expected) in [
+        ("operation_ack", &["message_id", "server_version", "timestamp", "acknowledged"][..]),
+        ("operation_broadcast", &["operation", "version", "transformed"]),
+        ("connection_ack", &["client_id", "user_id", "permissions", "document_version", "server_time"]),
+        ("document_sync", &["document", "active_users"]),
+        ("error", &["error_code", "message", "details", "recoverable", "timestamp"]),
+        ("pong", &["timestamp", "server_time"]),
+    ] {
+        let there = fields(event);
+        assert!(expected.iter().all(|name| there.contains(*name)), "{event} has {there:?}");
+    }
 }

@@ -7,6 +7,7 @@
 
 mod edited_v1;
 mod ops_v1;
+pub(super) mod revoked_v1;
 mod snapshot_v1;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What contract §1 to §3 promise to whoever speaks the document dialect.
 
 mod admission;
+mod bans;
 mod editing;
 mod goodbye;
 mod keys;

@@ -214,6 +214,17 @@ impl Server {
         (response.status().as_u16(), within("an HTTP body", response.text()).await.unwrap())
     }
 
+    /// One POST of JSON, with a token where one is given; the status and the body, which must be JSON.
+    pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
+        let request = reqwest::Client::new().post(format!("http://{}{path}", self.address())).body(body.to_string());
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let response = within("an HTTP answer", request.send()).await.unwrap();
+        (response.status().as_u16(), within("an HTTP body", response.json()).await.unwrap())
+    }
+
     /// The sum over all series of a metric, e.g. `scriptorium_duplicates_total` or, with labels,
     /// `scriptorium_errors_sent_total{code="INVALID_JSON"}`. 0 where there is none yet.
     pub(crate) async fn metric(&self, series: &str) -> f64 {

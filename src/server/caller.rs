@@ -1,0 +1,34 @@
+//! Who asks over HTTP, and with what right.
+
+use http::{HeaderMap, StatusCode, header};
+
+use crate::auth::{GuestQuery, Identity, Permission, carried};
+
+use super::{Shared, problem::Problem};
+
+/// Somebody whose token is good, and who is not shut out; without authentication, whoever they say they are.
+pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Result<Identity, Problem> {
+    let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|it| it.1);
+    let (token, user_id) = (parameter("token"), parameter("user_id"));
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let guest = GuestQuery::parse(user_id.as_deref(), None, None)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let token = carried(token.as_deref(), authorization, None).token;
+    let identity = shared
+        .authenticator
+        .authenticate(token, guest, shared.clock.now())
+        .map_err(|denied| Problem::new(StatusCode::UNAUTHORIZED, denied.to_string()))?;
+    match shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+        Some(until) => Err(Problem::new(StatusCode::FORBIDDEN, format!("you are banned until {}", until.to_rfc3339()))),
+        None => Ok(identity),
+    }
+}
+
+/// Whether they may do what concerns the whole service.
+pub(super) fn check_everywhere(identity: &Identity, needed: Permission) -> Result<(), Problem> {
+    if identity.permissions.on_all().allows(needed) {
+        return Ok(());
+    }
+    let needed = needed.short();
+    Err(Problem::new(StatusCode::FORBIDDEN, format!("this needs the permission `{needed}` on everything (`*`)")))
+}
