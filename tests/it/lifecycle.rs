@@ -262,7 +262,9 @@ async fn of_connections_that_come_and_go_nothing_is_left() {
     let first = round(0).await;
     let second = round(count).await;
     println!("{count} connections and {count} more: {first} KiB, then {second} KiB");
-    assert!(second < first + count / 2, "{count} more connections took {} KiB for good", second - first);
+    // A connection takes about 11 KiB while it lasts; what an allocator keeps differs by a few MiB between runs.
+    let slack = 8 * 1_024 + count / 2;
+    assert!(second < first + slack, "{count} more connections took {} KiB for good", second - first);
     assert!(
         server.metric("scriptorium_connections_opened_total").await
             > f64::from(u32::try_from(2 * count).unwrap()) - 0.5
