@@ -9,8 +9,9 @@ use tracing::{error, info, warn};
 use crate::{
     auth::{Authenticator, SetupError},
     clock::Clock,
+    domain::NodeId,
     event_log::{EventLog, OpenError, Options, ReadError},
-    live::{DocumentSettings, Live},
+    live::{DocumentSettings, Live, Node},
     server::Shared,
     settings::Settings,
     telemetry::Metrics,
@@ -51,7 +52,7 @@ pub struct Running {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
     grace: Duration,
-    _upkeep: [DropGuard; 2],
+    _upkeep: [DropGuard; 3],
 }
 
 impl App {
@@ -82,9 +83,13 @@ impl App {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let documents = document_settings(&settings);
-        let live = Live::new(log.clone(), clock.clone(), metrics.clone(), documents, settings.snapshots.clone());
+        let incarnation = u64::try_from(clock.now().0).unwrap_or_default();
+        let node = Node::new(node_id(&settings), incarnation);
+        let kept = (settings.snapshots.clone(), settings.presence.clone());
+        let live = Live::new(log.clone(), clock.clone(), (metrics.clone(), node), documents, kept);
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
+        let trimmed = Arc::clone(&live);
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
         // Before anybody is let in.
         shared.refresh_revocations().await.map_err(StartError::Revocations)?;
@@ -97,6 +102,10 @@ impl App {
             spawn_every(poll_every, move || {
                 let tended = Arc::clone(&tended);
                 async move { tended.tend().await }
+            }),
+            spawn_every(trimmed.time_between_trims(), move || {
+                let trimmed = Arc::clone(&trimmed);
+                async move { trimmed.trim_all_presence().await }
             }),
         ];
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
@@ -146,6 +155,12 @@ impl Running {
         info!("stopped");
         in_time
     }
+}
+
+/// The process that a database in a file belongs to has no need of a name.
+fn node_id(settings: &Settings) -> NodeId {
+    let id = settings.cluster.node_id.as_deref().unwrap_or("only");
+    NodeId::parse(id).expect("the settings were checked")
 }
 
 fn document_settings(settings: &Settings) -> DocumentSettings {

@@ -43,7 +43,7 @@ fn every_seed_says_what_its_name_says() {
             // 28 units are there, but only 25 code points.
             "end" => (1, 1, 0, 0),
             "far" => (0, 2, 0, 0),
-            "ping" | "sync" => (0, 0, 2, 0),
+            "cursor" | "ping" | "sync" | "typing" => (0, 0, 2, 0),
             "unknown" => (0, 0, 0, 2),
             _ => (2, 0, 0, 0),
         };

@@ -47,9 +47,13 @@ pub(crate) fn check(frame: &str) -> Tally {
                     match message.map(|message| message.event) {
                         Err(refusal) => tally.refuse(&refusal),
                         Ok(ClientEvent::Edit(edit)) => tally.edit(frame, &edit, encoding),
-                        Ok(ClientEvent::Sync { .. } | ClientEvent::Ping { .. } | ClientEvent::Authenticate { .. }) => {
-                            tally.other += 1;
-                        }
+                        Ok(
+                            ClientEvent::Cursor(_)
+                            | ClientEvent::Typing(_)
+                            | ClientEvent::Sync { .. }
+                            | ClientEvent::Authenticate { .. }
+                            | ClientEvent::Ping { .. },
+                        ) => tally.other += 1,
                     }
                 }
             }

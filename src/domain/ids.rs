@@ -68,6 +68,10 @@ id!(
     TokenId, "jti", "anything but control characters", |c| !c.is_control()
 );
 id!(
+    /// Names a process that serves documents, among those that share a log.
+    NodeId, "node_id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
+);
+id!(
     /// Names a message, so that it happens once however often it is sent.
     MessageId, "message_id", "anything but control characters", |c| !c.is_control()
 );

@@ -5,13 +5,15 @@
 mod context;
 mod event;
 mod ids;
+mod presence;
 mod rejection;
 mod revocation;
 mod timestamp;
 
 pub use context::Context;
 pub use event::{Cause, Edited, Event, PositionEncoding};
-pub use ids::{ClientId, DocumentId, IdError, MessageId, Seq, TokenId, UserId, Version};
+pub use ids::{ClientId, DocumentId, IdError, MessageId, NodeId, Seq, TokenId, UserId, Version};
+pub use presence::{ConnectionName, Cursor, Joined, Left, Moved, PresenceEvent, Profile, Typed};
 pub use rejection::Rejection;
 pub use revocation::{Revocation, Revoked};
 pub use timestamp::{NotATime, Timestamp};

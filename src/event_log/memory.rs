@@ -26,6 +26,8 @@ pub(super) struct Memory {
 struct Stream {
     head: Head,
     rows: Vec<Row>,
+    /// How many events were trimmed before the first row.
+    trimmed: usize,
     by_message: HashMap<MessageId, usize>,
     snapshots: BTreeMap<Seq, SnapshotRow>,
 }
@@ -42,9 +44,9 @@ impl Stream {
         }
         let head = new.head_after(self.head);
         for row in new.rows {
-            let seq = Seq(self.rows.len() as u64 + 1);
+            let seq = Seq((self.trimmed + self.rows.len()) as u64 + 1);
             let message_id = row.message_id.as_str().into();
-            self.by_message.insert(row.message_id, self.rows.len());
+            self.by_message.insert(row.message_id, self.trimmed + self.rows.len());
             let (body, cause) = (row.body.as_bytes().to_vec(), row.cause.as_bytes().to_vec());
             self.rows.push(Row { seq, version: row.version, message_id, recorded_at: head.recorded_at, body, cause });
         }
@@ -56,12 +58,20 @@ impl Stream {
         let mut places: Vec<_> = ids.filter_map(|id| self.by_message.get(id).copied()).collect();
         places.sort_unstable();
         places.dedup();
-        places.into_iter().map(|place| self.rows[place].clone()).collect()
+        places.into_iter().map(|place| self.rows[place - self.trimmed].clone()).collect()
     }
 
     fn page(&self, after: Seq, limit: usize) -> &[Row] {
-        let start = usize::try_from(after.0).map_or(self.rows.len(), |after| after.min(self.rows.len()));
+        let start = usize::try_from(after.0).unwrap_or(usize::MAX).saturating_sub(self.trimmed).min(self.rows.len());
         &self.rows[start..][..limit.min(self.rows.len() - start)]
+    }
+
+    fn trim(&mut self, to: Seq) -> u64 {
+        let count = self.rows.partition_point(|row| row.seq <= to);
+        self.rows.drain(..count);
+        self.trimmed += count;
+        self.by_message.retain(|_, place| *place >= self.trimmed);
+        count as u64
     }
 }
 
@@ -119,7 +129,7 @@ impl Adapter for Memory {
                 Key::Version => i64::try_from(row.version.0).is_ok_and(|version| version <= value),
                 Key::RecordedAt => row.recorded_at.0 <= value,
             };
-            Some(Seq(stream.rows.partition_point(at_most) as u64))
+            Some(Seq((stream.trimmed + stream.rows.partition_point(at_most)) as u64))
         })
     }
 
@@ -147,6 +157,11 @@ impl Adapter for Memory {
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
         let dropped = self.streams_now().get_mut(stream).map(|stream| std::mem::take(&mut stream.snapshots));
         ready(Ok(dropped.map_or(0, |snapshots| snapshots.len() as u64))).boxed()
+    }
+
+    fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
+        let trimmed = self.streams_now().get_mut(stream).map(|stream| stream.trim(to));
+        ready(Ok(trimmed.unwrap_or_default())).boxed()
     }
 
     fn check_writable(&self) -> Answer<'_, ()> {

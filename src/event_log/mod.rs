@@ -12,12 +12,15 @@ mod memory;
 mod migrations;
 mod port;
 mod postgres;
+mod presence;
 mod revocations;
 mod sql;
 mod sqlite;
 mod stored;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod suite_presence;
 mod types;
 
 use std::{path::PathBuf, sync::Arc};
@@ -26,6 +29,7 @@ use tokio::time::Instant;
 
 pub use audit::SavedSnapshot;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
+pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};

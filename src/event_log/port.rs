@@ -109,7 +109,8 @@ pub(super) trait Adapter: Send + Sync {
     /// The events that these messages caused, in the order of the stream.
     fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>>;
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>>;
-    /// The last place whose `key` is at most `value`; 0 when there is none, `None` without a stream.
+    /// The last place whose `key` is at most `value`, where what was trimmed counts as that; 0 when there is
+    /// none, `None` without a stream.
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;
     /// Up to `limit` streams by name, after one.
     fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>>;
@@ -119,6 +120,8 @@ pub(super) trait Adapter: Send + Sync {
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>>;
     /// Throws away all snapshots of a stream; answers how many there were.
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64>;
+    /// Removes some of the oldest events of a stream, none behind `to`; answers how many. Called until it is 0.
+    fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64>;
     /// Writes something and commits it.
     fn check_writable(&self) -> Answer<'_, ()>;
     /// Writes what was accepted and ends.

@@ -18,10 +18,14 @@ pub(super) const BODIES: &str = "SELECT seq, body FROM events
 pub(super) const SNAPSHOT: &str = "SELECT seq, version, last_modified, content FROM snapshots
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq DESC LIMIT 1";
 pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+/// Some at a time: on SQLite appends wait behind it.
+pub(super) const TRIM: &str = "DELETE FROM events WHERE position IN (SELECT position FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq LIMIT 512)";
 pub(super) const CHECK: &str = "INSERT INTO write_checks (id, checks) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET checks = write_checks.checks + 1";
 
-/// Halves a stream until one place is left. Both keys grow along it, so no index is needed.
+/// Halves a stream until one place is left. Both keys grow along it, so no index is needed. What
+/// is missing was trimmed off the front, and counts as small.
 macro_rules! last_at_most {
     ($key:literal) => {
         concat!(
@@ -29,12 +33,12 @@ macro_rules! last_at_most {
                 search (low, high) AS (
                     SELECT CAST(0 AS BIGINT), seq FROM stream
                     UNION ALL
-                    SELECT CASE WHEN ",
+                    SELECT CASE WHEN coalesce(",
             $key,
-            " <= $2 THEN (low + high + 1) / 2 ELSE low END,
-                           CASE WHEN ",
+            " <= $2, true) THEN (low + high + 1) / 2 ELSE low END,
+                           CASE WHEN coalesce(",
             $key,
-            " <= $2 THEN high ELSE (low + high + 1) / 2 - 1 END
+            " <= $2, true) THEN high ELSE (low + high + 1) / 2 - 1 END
                     FROM search LEFT JOIN events
                       ON events.stream = (SELECT id FROM stream) AND events.seq = (low + high + 1) / 2
                     WHERE low < high)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{json, value::to_raw_value};
 
+pub(super) use super::suite_presence::*;
 use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 use crate::{
     domain::{
@@ -382,6 +383,8 @@ macro_rules! for_every_law {
             versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
             snapshots_are_kept_for_a_while_and_can_be_dropped revocations_are_read_in_the_order_in_which_they_came streams_are_listed_by_name
             attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
+            presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
+            presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(

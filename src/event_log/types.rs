@@ -7,17 +7,23 @@ use crate::{
     text::{Delta, Utf16},
 };
 
-/// Names a stream: all events of one thing, in one order. `document:ID` today.
+/// Names a stream: all events of one thing, in one order. `document:ID`, `presence:ID`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(Arc<str>);
 
 const DOCUMENT: &str = "document:";
+const PRESENCE: &str = "presence:";
 const REVOCATIONS: &str = "service:revocations";
 
 impl StreamName {
     /// The stream of a document.
     pub fn document(id: &DocumentId) -> Self {
         Self(format!("{DOCUMENT}{id}").into())
+    }
+
+    /// The stream of who is in a document.
+    pub fn presence(id: &DocumentId) -> Self {
+        Self(format!("{PRESENCE}{id}").into())
     }
 
     /// The stream of those who were shut out, one for the whole log.
@@ -28,7 +34,7 @@ impl StreamName {
     /// Reads a name as [`Self::as_str`] writes it: a kind, a colon, an id.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let unknown = IdError { what: "stream", allowed: "a kind and an id, as in document:ID" };
-        DocumentId::parse(text.strip_prefix(DOCUMENT).ok_or(unknown)?)?;
+        DocumentId::parse([DOCUMENT, PRESENCE].iter().find_map(|kind| text.strip_prefix(kind)).ok_or(unknown)?)?;
         Ok(Self(text.into()))
     }
 
@@ -37,9 +43,19 @@ impl StreamName {
         DocumentId::parse(self.0.strip_prefix(DOCUMENT)?).ok()
     }
 
+    /// The document whose presence stream this is; `None` for a stream of another kind.
+    pub fn presence_id(&self) -> Option<DocumentId> {
+        DocumentId::parse(self.0.strip_prefix(PRESENCE)?).ok()
+    }
+
     /// The whole name, e.g. `document:doc_abc123`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What all presence streams come after, and nothing between.
+    pub(super) fn before_presence() -> Self {
+        Self(PRESENCE.into())
     }
 
     /// A name that the log itself once accepted.

@@ -173,7 +173,7 @@ impl Edits<'_> {
 
 /// An edit as its client sent it. Where that cannot be told in `U` (the client has changed its unit between
 /// two connections, with edits in flight, which it must not) the applied form stands in.
-fn sent_as<U: Counted>(edit: &Committed) -> Delta<U> {
+pub(super) fn sent_as<U: Counted>(edit: &Committed) -> Delta<U> {
     if !edit.edit.transformed {
         return U::applied(edit);
     }

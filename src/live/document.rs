@@ -6,7 +6,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
 use tracing::error;
 
 use crate::{
@@ -19,6 +22,7 @@ use super::{
     Live,
     batch::{Batch, Clients, Outcome, WaitingEdit},
     committed::Committed,
+    presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
@@ -35,6 +39,8 @@ pub enum Command {
     Join(Box<Subscriber>, Opening, oneshot::Sender<Joined>),
     /// An edit.
     Edit(Box<WaitingEdit>),
+    /// A client says something of itself.
+    Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
     /// A connection ends. Answered when everything that it sent before has been answered.
@@ -63,6 +69,7 @@ pub(super) struct OpenDocument {
     pub(super) recent: Recent,
     clients: Clients,
     pub(super) subscribers: Vec<Subscriber>,
+    pub(super) presence: Presence,
     snapshots: Snapshots,
     /// The last append may or may not have happened: the log has to be read before anything else is done.
     unsure: bool,
@@ -87,6 +94,7 @@ impl OpenDocument {
                 recent: Recent::new(loaded.document.version(), live.settings.recent_edits),
                 snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
                 document: loaded.document,
+                presence: Presence::new(live.metrics.clone()),
                 live,
                 id,
                 stream,
@@ -103,6 +111,7 @@ impl OpenDocument {
         let mut edits = Vec::new();
         let mut next = None;
         loop {
+            self.tell_if_due();
             let command = match next.take() {
                 Some(command) => command,
                 None => match self.next_command().await {
@@ -117,23 +126,25 @@ impl OpenDocument {
             }
             match command {
                 Command::Edit(edit) => {
-                    edits.push(*edit);
-                    next = self.gather(&mut edits);
-                    // What a connection sent before another took over, or before it was cut off, may come
-                    // after that: it was never acknowledged, and its owner sends it again.
-                    edits.retain(|edit| self.subscriber(edit.connection).is_some());
-                    self.commit(&edits).await;
+                    let mut aside = Aside::default();
+                    next = self.gather(*edit, &mut edits, &mut aside);
+                    self.commit(&edits, aside).await;
                     edits.clear();
                 }
                 Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
+                Command::Presence(said) => self.hear(*said),
                 Command::Sync(connection, since, message) => self.sync(connection, since, message),
                 Command::Leave(connection, reply) => {
-                    self.subscribers.retain(|subscriber| subscriber.connection != connection);
+                    if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
+                        let gone = self.subscribers.remove(at);
+                        self.exit(&gone);
+                    }
                     // Nobody waits for the answer if the connection is gone altogether.
                     let _ = reply.send(());
                 }
             }
         }
+        self.tell();
         self.inbox
     }
 
@@ -142,32 +153,46 @@ impl OpenDocument {
         loop {
             let idle = self.live.settings.idle_unload;
             let idle = if self.subscribers.is_empty() { idle } else { Duration::MAX };
-            match tokio::time::timeout(idle, self.inbox.recv()).await {
+            let until_due = self.presence.due().map(|due| due.saturating_duration_since(Instant::now()));
+            match timeout(until_due.map_or(idle, |due| due.min(idle)), self.inbox.recv()).await {
                 Ok(command) => return command,
+                Err(_) if until_due.is_some() => self.tell_if_due(),
                 Err(_) if self.live.directory.unlist(&self.id, &self.inbox) => return None,
                 Err(_) => (),
             }
         }
     }
 
-    /// Takes the edits that wait, up to the first command of another kind.
-    fn gather(&mut self, edits: &mut Vec<WaitingEdit>) -> Option<Command> {
+    /// Takes the edits that wait, up to the first command of another kind. What clients say of themselves in
+    /// between is put aside: it must not make batches small.
+    fn gather(&mut self, first: WaitingEdit, edits: &mut Vec<WaitingEdit>, aside: &mut Aside) -> Option<Command> {
         let mut bytes = 0;
-        while edits.len() < self.live.settings.batch && bytes < BATCH_BYTES {
-            bytes += edits.last().map_or(0, |edit| edit.message.received.get().len());
-            match self.inbox.try_recv() {
-                Ok(Command::Edit(edit)) => edits.push(*edit),
-                Ok(other) => return Some(other),
-                Err(_) => return None,
+        let mut next = Some(Command::Edit(Box::new(first)));
+        loop {
+            match next {
+                // What a connection sent before another took over, or before it was cut off, may come after
+                // that: it was never acknowledged, and its owner sends it again.
+                Some(Command::Edit(edit)) if self.subscriber(edit.connection).is_some() => {
+                    bytes += edit.message.received.get().len();
+                    edits.push(*edit);
+                }
+                Some(Command::Edit(_)) => (),
+                Some(Command::Presence(said)) => aside.push(edits.len(), *said),
+                Some(other @ (Command::Join(..) | Command::Sync(..) | Command::Leave(..))) => return Some(other),
+                None => return None,
             }
+            if edits.len() >= self.live.settings.batch || bytes >= BATCH_BYTES || aside.is_full() {
+                return None;
+            }
+            next = self.inbox.try_recv().ok();
         }
-        None
     }
 
-    async fn commit(&mut self, edits: &[WaitingEdit]) {
+    async fn commit(&mut self, edits: &[WaitingEdit], aside: Aside) {
         if edits.is_empty() {
-            return;
+            return self.hear_aside(aside, self.document.version(), &[], &[]);
         }
+        let before = self.document.version();
         let outcome = match self.try_commit(edits).await {
             Ok(outcomes) => outcomes,
             Err(why) => {
@@ -177,6 +202,7 @@ impl OpenDocument {
             }
         };
         self.answer(edits, &outcome);
+        self.hear_aside(aside, before, edits, &outcome);
         self.live.metrics.batch_size(edits.len());
     }
 
@@ -260,6 +286,7 @@ impl OpenDocument {
         for outcome in outcomes {
             if let Outcome::Accepted(edit) = outcome {
                 self.snapshots.recorded(edit.cause().received.get().len());
+                self.presence.edited(edit);
                 self.recent.push(Arc::clone(edit));
             }
         }
@@ -285,6 +312,7 @@ impl OpenDocument {
                     return Err(Damaged { stream, seq, why: why.to_string() }.into());
                 }
                 self.document.modified_at(recorded_at);
+                self.presence.edited(&edit);
                 self.recent.push(Arc::clone(&edit));
                 self.deliver(&[edit]);
             }

@@ -10,8 +10,10 @@ mod directory;
 mod document;
 mod fan_out;
 mod load;
+mod node;
 mod opening;
 mod outbox;
+mod presence;
 mod recent;
 mod snapshots;
 mod subscriber;
@@ -26,7 +28,9 @@ pub use batch::WaitingEdit;
 pub use committed::ClientKey;
 pub use directory::Handle;
 pub use document::{Command, ConnectionId, Joined};
+pub use node::Node;
 pub use outbox::{Goodbye, Item, Outbox, Taken};
+pub use presence::{PresenceMessage, WaitingPresence};
 pub use subscriber::Subscriber;
 
 use directory::Directory;
@@ -59,6 +63,8 @@ pub struct Live {
     metrics: Metrics,
     settings: DocumentSettings,
     snapshots: settings::Snapshots,
+    presence: settings::Presence,
+    node: Node,
     directory: Directory,
     tasks: TaskTracker,
 }
@@ -68,12 +74,12 @@ impl Live {
     pub fn new(
         log: EventLog,
         clock: Clock,
-        metrics: Metrics,
+        (metrics, node): (Metrics, Node),
         settings: DocumentSettings,
-        snapshots: settings::Snapshots,
+        (snapshots, presence): (settings::Snapshots, settings::Presence),
     ) -> Arc<Self> {
         let (directory, tasks) = (Directory::default(), TaskTracker::new());
-        Arc::new(Self { log, clock, metrics, settings, snapshots, directory, tasks })
+        Arc::new(Self { log, clock, metrics, settings, snapshots, presence, node, directory, tasks })
     }
 
     /// Ends every document once its connections have left, and waits for all that they still write.

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::{MessageId, Timestamp, Version},
-    protocol::document::{ActiveUser, Sync},
+    protocol::document::Sync,
     telemetry::{Resume, Sent},
 };
 
@@ -61,12 +61,22 @@ impl OpenDocument {
                 None
             }
         };
+        self.place_cursors();
+        // Before the older connection goes: its user does not leave by that.
+        let is_new = self.enter(&subscriber);
         self.supersede(&subscriber);
+        let connection = subscriber.connection;
         self.subscribers.push(subscriber);
         let subscriber = &self.subscribers[self.subscribers.len() - 1];
         match missed {
-            Some(missed) => self.send_missed(subscriber, &missed),
+            Some(missed) => {
+                self.send_missed(subscriber, &missed);
+                self.tell_who_is_here(subscriber);
+            }
             None => self.send_sync(subscriber, None),
+        }
+        if is_new {
+            self.announce(connection);
         }
         let _ = reply.send(Joined::Subscribed);
     }
@@ -92,16 +102,16 @@ impl OpenDocument {
 
     /// The same client again: a half-open connection must not lock its owner out.
     fn supersede(&mut self, newcomer: &Subscriber) {
-        self.subscribers.retain(|older| {
-            let is_same = older.client == newcomer.client;
-            if is_same {
-                older.outbox.close(Goodbye::SUPERSEDED);
-            }
-            !is_same
-        });
+        let is_same = |older: &mut Subscriber| older.client == newcomer.client;
+        let superseded: Vec<_> = self.subscribers.extract_if(.., is_same).collect();
+        for older in superseded {
+            older.outbox.close(Goodbye::SUPERSEDED);
+            self.exit(&older);
+        }
     }
 
-    pub(super) fn sync(&self, connection: ConnectionId, since: Option<Version>, message: Option<MessageId>) {
+    pub(super) fn sync(&mut self, connection: ConnectionId, since: Option<Version>, message: Option<MessageId>) {
+        self.place_cursors();
         let Some(subscriber) = self.subscriber(connection) else { return };
         let (version, most) = (self.document.version(), self.live.settings.max_resume_events);
         let near = since.filter(|since| *since <= version && version.0 - since.0 <= most);
@@ -118,22 +128,11 @@ impl OpenDocument {
             version: self.document.version(),
             content: self.document.content().clone(),
             last_modified: self.document.last_modified().map(Timestamp::to_rfc3339),
-            active_users: self.active_users(),
+            active_users: self.active_users(subscriber),
         };
         let asked_by = message.map(|message| (subscriber.client.client.clone(), Some(message)));
         subscriber.outbox.push(Item::Sync(Box::new(sync), asked_by));
         self.live.metrics.messages_sent(Sent::Sync, 1);
-    }
-
-    /// Everybody present, once each however many connections they have.
-    fn active_users(&self) -> Vec<ActiveUser> {
-        let mut users: Vec<ActiveUser> = Vec::new();
-        for subscriber in &self.subscribers {
-            if users.iter().all(|user| user.user_id != subscriber.user.user_id) {
-                users.push(subscriber.user.clone());
-            }
-        }
-        users
     }
 
     pub(super) fn subscriber(&self, connection: ConnectionId) -> Option<&Subscriber> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{DocumentId, PositionEncoding, Timestamp, Version},
+    domain::{DocumentId, PositionEncoding, Profile, Timestamp, Version},
     protocol::{
-        document::{ActiveUser, ConnectionAck, Form, Sending, connection_ack},
+        document::{ConnectionAck, Form, Sending, connection_ack},
         frames::Frames,
     },
 };
@@ -25,7 +25,7 @@ pub struct Subscriber {
     /// Whose.
     pub client: ClientKey,
     /// Who that is for the others.
-    pub user: ActiveUser,
+    pub profile: Arc<Profile>,
     /// What they may do here, by the short names.
     pub permissions: Vec<&'static str>,
     /// In which form it wants operations.

@@ -15,9 +15,9 @@ use tracing::{debug, info};
 
 use crate::{
     auth::{Identity, Permission, PermissionSet},
-    domain::{ClientId, DocumentId, UserId},
+    domain::{ClientId, DocumentId, Profile, UserId},
     live::{ClientKey, ConnectionId, Goodbye, Joined, Outbox, Subscriber},
-    protocol::document::{ActiveUser, EditLimits, Reader},
+    protocol::document::{EditLimits, Reader},
     telemetry::{CloseReason, Dialect, Label},
 };
 
@@ -236,13 +236,11 @@ fn subscriber(
     Subscriber {
         connection,
         client: ClientKey { user: identity.user_id.clone(), client: request.client_id.clone() },
-        user: ActiveUser {
-            user_id: identity.user_id.clone(),
-            cursor_position: 0,
+        profile: Arc::new(Profile {
             name: identity.name.clone(),
             avatar_url: identity.avatar_url.clone(),
             color: identity.color.clone(),
-        },
+        }),
         permissions: permissions.iter().map(Permission::short).collect(),
         form: request.form,
         encoding: request.encoding,

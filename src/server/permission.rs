@@ -6,7 +6,8 @@ use crate::{auth::Permission, protocol::document::ClientEvent};
 pub(super) const fn needed(event: &ClientEvent) -> Option<Permission> {
     match event {
         ClientEvent::Edit(_) => Some(Permission::Write),
-        ClientEvent::Sync { .. } => Some(Permission::Read),
+        // Whoever may read may show where: it is part of being there.
+        ClientEvent::Cursor(_) | ClientEvent::Typing(_) | ClientEvent::Sync { .. } => Some(Permission::Read),
         ClientEvent::Ping { .. } | ClientEvent::Authenticate { .. } => None,
     }
 }

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::{
     auth::Permission,
     domain::{MessageId, Timestamp},
-    live::{ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Outbox, WaitingEdit},
+    live::{
+        ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Outbox, PresenceMessage, WaitingEdit, WaitingPresence,
+    },
     protocol::{
         ErrorCode, Refusal,
         document::{ClientEvent, ClientMessage, Reader, Token, authenticated, error, pong, token_expiring},
@@ -185,6 +187,8 @@ impl Session {
                 Ok(Some(Command::Edit(Box::new(edit))))
             }
             ClientEvent::Sync { since } => Ok(Some(Command::Sync(self.connection, since, message_id))),
+            ClientEvent::Cursor(message) => Ok(Some(self.presence(message_id, PresenceMessage::Cursor(message)))),
+            ClientEvent::Typing(message) => Ok(Some(self.presence(message_id, PresenceMessage::Typing(message)))),
             ClientEvent::Ping { timestamp } => {
                 let server_time = self.shared.clock.now().millis();
                 let frame = pong(&timestamp, server_time, &self.client.client, message_id.as_ref());
@@ -193,6 +197,12 @@ impl Session {
             }
             ClientEvent::Authenticate { token } => self.authenticate(&token, message_id.as_ref()).map(|()| None),
         }
+    }
+
+    /// What a client says of itself, on its way to the document.
+    fn presence(&self, message_id: Option<MessageId>, message: PresenceMessage) -> Command {
+        let (connection, client) = (self.connection, self.client.clone());
+        Command::Presence(Box::new(WaitingPresence { connection, client, message_id, message }))
     }
 
     /// Puts another token in the place of the one that holds. What was sent before is judged by the old one,
@@ -257,6 +267,8 @@ const fn kind_of(event: &ClientEvent) -> Received {
     match event {
         ClientEvent::Edit(_) => Received::DocumentEdit,
         ClientEvent::Sync { .. } => Received::DocumentSync,
+        ClientEvent::Cursor(_) => Received::CursorUpdate,
+        ClientEvent::Typing(_) => Received::TypingIndicator,
         ClientEvent::Ping { .. } => Received::Ping,
         ClientEvent::Authenticate { .. } => Received::Authenticate,
     }

@@ -200,6 +200,20 @@ sections! {
         keep: u32 = 2, in 1..=1_000;
     }
 
+    /// Who is in a document, and where.
+    presence: Presence {
+        /// How often one who moves their cursor is told of, and recorded, at most: what comes faster is merged.
+        merge_interval: Duration = ms(50), in ms(0)..=s(60);
+        /// How long is kept who was where.
+        retention: Duration = 7 * DAY, in s(1)..=3_650 * DAY;
+    }
+
+    /// This process among those that share a log.
+    cluster: Cluster {
+        /// Its name among them. A process that comes back under its name knows what it left behind.
+        node_id: Option<String> = None;
+    }
+
     /// Measurements, at `/metrics`.
     metrics: Measurements {
         /// How often waiting samples are sorted into their buckets.

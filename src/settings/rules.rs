@@ -14,6 +14,9 @@ pub(super) fn check(settings: &Settings, reader: &mut Reader) {
     if settings.limits.outbox_bytes < settings.limits.message_bytes {
         reader.wrong("limits.outbox_bytes", "must be at least limits.message_bytes".to_owned());
     }
+    if settings.cluster.node_id.as_ref().is_some_and(|id| !is_node_id(id)) {
+        reader.wrong("cluster.node_id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ - : / ~".to_owned());
+    }
     if let Err(bad) = logging::parse_level(&settings.log.level) {
         reader.wrong("log.level", bad.to_string());
     }
@@ -55,6 +58,11 @@ fn check_auth(settings: &Settings, reader: &mut Reader) {
         let message = format!("must have {SECRET_BYTES} bytes or more; `openssl rand -base64 48` makes a good one");
         reader.wrong("auth.hs256_secret", message);
     }
+}
+
+fn is_node_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '~');
+    (1..=64).contains(&text.len()) && text.chars().all(allowed)
 }
 
 fn is_origin(text: &str) -> bool {

@@ -117,7 +117,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
 
 #[test]
 fn an_unknown_section_is_named_even_when_it_is_empty() {
-    let list = "the sections are server, database, auth, limits, heartbeat, documents, snapshots, metrics, log";
+    let list = "the sections are server, database, auth, limits, heartbeat, documents, snapshots, presence, cluster, metrics, log";
     assert_eq!(problem(&[("a.toml", "[rooms]")], &[]), format!("rooms (in a.toml): is not a setting; {list}"));
     assert_eq!(
         problem(&[("a.toml", "[webhooks.first]\nurl = \"x\"")], &[]),

@@ -82,6 +82,9 @@ declare! {
     SNAPSHOTS: Counter, Count, "snapshots_total", ["outcome"], "Snapshots written.";
     SNAPSHOT_DURATION: Histogram(LATENCY), Seconds, "snapshot_duration_seconds", [], "Writing one snapshot.";
     SNAPSHOT_SIZE: Histogram(SIZE), Bytes, "snapshot_size_bytes", [], "Size of one stored snapshot.";
+    PRESENCE_EVENTS: Counter, Count, "presence_events_total", ["outcome"],
+        "What clients said of themselves, and what became of it; who came and who went is logged only.";
+    USERS_PRESENT: Gauge, Count, "users_present", [], "Users in open documents, once per document.";
     OUTBOX_FRAMES: Histogram(COUNT), Count, "outbox_flush_frames", [], "Frames that waited for a connection at a flush.";
     OUTBOX_SIZE: Histogram(SIZE), Bytes, "outbox_flush_bytes", [], "Bytes that waited for a connection at a flush.";
     SLOW_CONSUMERS: Counter, Count, "slow_consumers_total", [], "Connections cut off because they read too slowly.";

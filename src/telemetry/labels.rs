@@ -116,6 +116,10 @@ labels! {
         DocumentEdit = "document_edit",
         /// `system`/`document_sync`.
         DocumentSync = "document_sync",
+        /// `presence`/`cursor_update`.
+        CursorUpdate = "cursor_update",
+        /// `presence`/`typing_indicator`.
+        TypingIndicator = "typing_indicator",
         /// `system`/`authenticate`.
         Authenticate = "authenticate",
         /// `system`/`ping`.
@@ -134,6 +138,8 @@ labels! {
         Broadcast = "broadcast",
         /// `document_sync`.
         Sync = "sync",
+        /// `user_joined`, `user_left`, `cursor_update`, `typing_indicator`.
+        Presence = "presence",
         /// `error`.
         Error = "error",
         /// `pong`.
@@ -152,6 +158,18 @@ labels! {
         Repeated = "repeated",
         /// The log could not be written.
         Unavailable = "unavailable",
+    }
+
+    /// What became of presence.
+    PresenceOutcome as "outcome" {
+        /// A client said it.
+        Received = "received",
+        /// Something newer of the same user took its place, on its way to the others or to the log.
+        Merged = "merged",
+        /// It is in the log, with what was recorded beside it in one event.
+        Logged = "logged",
+        /// It was let go: its connection was gone already, or the log was away for too long.
+        Dropped = "dropped",
     }
 
     /// Whether something succeeded.

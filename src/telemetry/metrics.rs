@@ -6,7 +6,8 @@ use ::metrics::{Counter, Gauge, Histogram, Key, Label as KeyLabel, Level, Metada
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::{
-    Append, CloseCode, CloseReason, Dialect, ErrorCode, Limited, Outcome, Received, Refusal, Resume, Sent,
+    Append, CloseCode, CloseReason, Dialect, ErrorCode, Limited, Outcome, PresenceOutcome, Received, Refusal, Resume,
+    Sent,
     declarations::{self as declared, Declaration, Kind},
     labels::Label,
 };
@@ -159,6 +160,21 @@ impl Metrics {
         self.0.snapshot_size.record(float(bytes));
     }
 
+    /// This happened to `count` presence events.
+    pub fn presence(&self, outcome: PresenceOutcome, count: u64) {
+        self.0.presence_events.of(outcome).increment(count);
+    }
+
+    /// A user came into a document.
+    pub fn user_came(&self) {
+        self.0.users_present.increment(1.0);
+    }
+
+    /// Users have left a document.
+    pub fn users_gone(&self, count: usize) {
+        self.0.users_present.decrement(float(count));
+    }
+
     /// A connection's outbox was flushed while this much waited in it.
     pub fn outbox_depth(&self, frames: usize, bytes: usize) {
         self.0.outbox_frames.record(float(frames));
@@ -209,6 +225,8 @@ struct Handles {
     snapshots: Per<Outcome, Counter>,
     snapshot_duration: Histogram,
     snapshot_size: Histogram,
+    presence_events: Per<PresenceOutcome, Counter>,
+    users_present: Gauge,
     outbox_frames: Histogram,
     outbox_size: Histogram,
     slow_consumers: Counter,
@@ -243,6 +261,8 @@ impl Handles {
             snapshots: of.per(|labels| of.counter(&declared::SNAPSHOTS, labels)),
             snapshot_duration: of.histogram(&declared::SNAPSHOT_DURATION, vec![]),
             snapshot_size: of.histogram(&declared::SNAPSHOT_SIZE, vec![]),
+            presence_events: of.per(|labels| of.counter(&declared::PRESENCE_EVENTS, labels)),
+            users_present: of.gauge(&declared::USERS_PRESENT, vec![]),
             outbox_frames: of.histogram(&declared::OUTBOX_FRAMES, vec![]),
             outbox_size: of.histogram(&declared::OUTBOX_SIZE, vec![]),
             slow_consumers: of.counter(&declared::SLOW_CONSUMERS, vec![]),
@@ -342,6 +362,8 @@ mod tests {
         metrics.document_opened();
         metrics.document_loaded(took, 12);
         metrics.snapshot_saved(900, took, Outcome::Ok);
+        metrics.presence(PresenceOutcome::Merged, 2);
+        metrics.user_came();
         metrics.outbox_depth(3, 700);
         metrics.slow_consumer();
         metrics

@@ -10,6 +10,7 @@ pub mod logging;
 mod metrics;
 
 pub use labels::{
-    Append, CloseCode, CloseReason, Dialect, ErrorCode, Label, Limited, Outcome, Received, Refusal, Resume, Sent,
+    Append, CloseCode, CloseReason, Dialect, ErrorCode, Label, Limited, Outcome, PresenceOutcome, Received, Refusal,
+    Resume, Sent,
 };
 pub use metrics::Metrics;

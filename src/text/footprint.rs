@@ -43,6 +43,15 @@ impl<U: Unit> Footprint<U> {
         }
     }
 
+    /// See [`Delta::transform_position`].
+    #[must_use]
+    pub fn transform_position(&self, position: usize, priority: Priority) -> usize {
+        match self {
+            Self::Splice(splice) => splice.transform_position(position, priority),
+            Self::Delta(delta) => delta.transform_position(position, priority),
+        }
+    }
+
     /// See [`Delta::transform`].
     #[must_use]
     pub fn transform(&self, other: &Self, priority: Priority) -> Self {

@@ -50,6 +50,17 @@ impl Splice {
         signed(self.insert) - signed(self.delete)
     }
 
+    /// See [`Delta::transform_position`].
+    #[inline]
+    #[must_use]
+    pub fn transform_position(self, position: usize, priority: Priority) -> usize {
+        let (at, insert, delete) = (self.at as usize, self.insert as usize, self.delete as usize);
+        if position < at || (position == at && priority == Priority::First) {
+            return position;
+        }
+        position.saturating_add(insert) - delete.min(position - at)
+    }
+
     /// The concurrent edit `other` as it is to be made after this one; see [`Delta::transform`]. `None` when
     /// that is no longer in one place: it deletes on both sides of what this one inserts.
     #[inline]

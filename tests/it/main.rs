@@ -16,6 +16,7 @@ mod kill;
 mod lifecycle;
 mod metrics;
 mod postgres_faults;
+mod presence;
 mod protocol;
 mod slow_reader;
 mod storage_faults;

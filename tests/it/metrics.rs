@@ -34,8 +34,15 @@ async fn a_log_that_cannot_be_written_is_not_ready() {
         }
     })
     .await;
-    let (status, body) = server.get("/readyz").await;
-    assert_eq!(status, 503, "{body}");
+    // There may be room for a few small writes yet.
+    let body = within("the service to be found not ready", async {
+        loop {
+            if let (503, body) = server.get("/readyz").await {
+                return body;
+            }
+        }
+    })
+    .await;
     assert!(!body.is_empty(), "the reason is told");
     assert_eq!(server.get("/healthz").await.0, 200, "alive all the same");
 }
@@ -74,7 +81,6 @@ async fn counters_say_what_happened() {
         (r#"scriptorium_errors_sent_total{code="INVALID_JSON"}"#, 1.0),
         (r#"scriptorium_errors_sent_total{code="INVALID_OPERATION"}"#, 1.0),
         (r#"scriptorium_messages_received_total{kind="document_edit"}"#, 7.0),
-        ("scriptorium_log_commit_events_sum", 5.0),
         ("scriptorium_document_batch_edits_sum", 7.0),
         ("scriptorium_ack_latency_seconds_count", 5.0),
         ("scriptorium_documents_open", 1.0),

@@ -19,6 +19,8 @@ async fn a_reader_that_stops_is_cut_off_and_resumes() {
     let mut opening = Opening::guest("doc", "slow");
     opening.receive_buffer = Some(4_096);
     let (mut slow, _) = connect(server.address(), &opening).await.unwrap();
+    // The upgrade is answered before the document is opened, and what is counted below begins with its first edit.
+    within("it to be here", async { while server.metric("scriptorium_users_present").await < 1.0 {} }).await;
     let mut attentive = Client::open(&server, "doc", "attentive", Manner::PLAIN).await;
     let mut writer = guest(&server, "doc", "writer").await;
     let mut version = commit(&mut writer, &edit("start", 0, insert(0, "x"))).await;

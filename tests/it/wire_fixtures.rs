@@ -1,7 +1,7 @@
 //! The examples of docs/protocol.md, played against the service.
 //!
 //! A fixture is a conversation: a list of steps, each with a `client` and what it `opens` (the query), what
-//! it `sends`, `receives`, or how it is `closed`; or what somebody `posts` and how that is `answered`. Moments of the server's clock stand for any moment; a `token`
+//! it `sends`, `receives`, that it `leaves`, or how it is `closed`; or what somebody `posts` and how that is `answered`. Moments of the server's clock stand for any moment; a `token`
 //! beside what it sends says what is put in the place of the shown one.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -71,8 +71,12 @@ async fn play(name: &str, fixture: &Value) {
             // A text stands for itself, and is no JSON.
             socket.send_text(message.as_str().map_or_else(|| message.to_string(), str::to_owned)).await;
         } else if let Some(expected) = step.get("receives") {
-            let got = socket.envelope().await;
+            // Who comes and goes is part of every conversation, and an example only where it is the subject.
+            let got =
+                if expected["type"] == "presence" { socket.any_envelope().await } else { socket.envelope().await };
             assert!(fits(expected, &got), "{step_name}: expected\n{expected:#}\ngot\n{got:#}");
+        } else if step.get("leaves").is_some() {
+            clients.remove(client).unwrap().close().await;
         } else {
             let closed = &step["closed"];
             let reason = socket.expect_close(u16::try_from(closed["code"].as_u64().unwrap()).unwrap()).await;

@@ -80,6 +80,12 @@ impl<U: Unit> Context<U> {
         self.others.iter().map(|(_, edit)| edit.length_change()).sum()
     }
 
+    /// Other people's edits that the client has not seen, oldest first, each as it looks to this client: one
+    /// after the other they lead from what the client sees to the document at [`Self::reach`].
+    pub fn others(&self) -> impl Iterator<Item = (Version, &Footprint<U>)> {
+        self.others.iter().map(|(version, edit)| (*version, edit))
+    }
+
     /// Carries the client's next edit over everybody else's, so that it fits the document at `reach`.
     ///
     /// Returns the edit and whether it had to change. The context now counts it among those in flight;

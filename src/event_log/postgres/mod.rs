@@ -137,6 +137,14 @@ impl Postgres {
         Ok(self.all(query, read).await?.pop())
     }
 
+    /// Carries out a write of one statement; answers how many rows it changed.
+    async fn change(&self, query: Query<'_, Database, PgArguments>) -> Result<u64, Unavailable> {
+        let mut reader = self.readers.take().await?;
+        let changed = within(self.settings.patience.answer, query.execute(&mut reader.connection)).await?;
+        reader.give_back();
+        Ok(changed.rows_affected())
+    }
+
     async fn save(&self, stream: &StreamName, snapshot: SnapshotRow, keep: u32) -> Result<(), Unavailable> {
         let mut reader = self.readers.take().await?;
         let save = async {
@@ -229,14 +237,11 @@ impl Adapter for Postgres {
     }
 
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
-        async move {
-            let mut reader = self.readers.take().await?;
-            let dropped = sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.as_str()).execute(&mut reader.connection);
-            let dropped = within(self.settings.patience.answer, dropped).await?.rows_affected();
-            reader.give_back();
-            Ok(dropped)
-        }
-        .boxed()
+        self.change(sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.as_str())).boxed()
+    }
+
+    fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
+        self.change(sqlx::query(sql::TRIM).bind(stream.as_str()).bind(signed(to.0))).boxed()
     }
 
     fn check_writable(&self) -> Answer<'_, ()> {

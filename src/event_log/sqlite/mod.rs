@@ -155,6 +155,10 @@ impl Adapter for Sqlite {
         self.write(Task::DropSnapshots(stream.clone())).boxed()
     }
 
+    fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
+        self.write(Task::Trim(stream.clone(), to)).boxed()
+    }
+
     fn check_writable(&self) -> Answer<'_, ()> {
         async { self.write(Task::Check).await.map(|_| ()) }.boxed()
     }

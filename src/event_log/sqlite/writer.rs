@@ -16,6 +16,7 @@ use super::{
     wal::Wal,
 };
 use crate::{
+    domain::Seq,
     event_log::{
         Head, StreamName, Unavailable, UnavailableKind,
         port::{NewRows, Refusal, SnapshotRow},
@@ -37,6 +38,7 @@ pub(super) enum Command {
 pub(super) enum Task {
     SaveSnapshot(StreamName, SnapshotRow, u32),
     DropSnapshots(StreamName),
+    Trim(StreamName, Seq),
     /// Write anything.
     Check,
 }
@@ -206,6 +208,7 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
             .bind(snapshot.content)
             .bind(i64::from(keep)),
         Task::DropSnapshots(stream) => sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.shared()),
+        Task::Trim(stream, to) => sqlx::query(sql::TRIM).bind(stream.shared()).bind(signed(to.0)),
         Task::Check => sqlx::query(sql::CHECK),
     };
     Ok(query.execute(connection).await?.rows_affected())

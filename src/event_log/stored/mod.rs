@@ -7,6 +7,9 @@
 
 mod edited_v1;
 mod ops_v1;
+#[cfg(test)]
+mod presence_tests;
+mod presence_v1;
 pub(super) mod revoked_v1;
 mod snapshot_v1;
 #[cfg(test)]
@@ -20,7 +23,8 @@ use serde::{
 };
 
 use crate::{
-    domain::{Event, MessageId},
+    domain::{Event, MessageId, PresenceEvent},
+    projection::Presence,
     text::{Content, Delta, Op, Unit, Utf16},
 };
 
@@ -85,6 +89,29 @@ pub(super) fn decode_snapshot(text: &[u8]) -> Result<Delta<Utf16>, Why> {
     Ok(content)
 }
 
+/// Writes an event of a presence stream in the newest form.
+pub(super) fn encode_presence(event: &PresenceEvent) -> Result<Stored, Why> {
+    let body = presence_v1::encode(event).map_err(|e| e.to_string())?;
+    Ok(Stored { body, cause: presence_v1::CAUSE.to_owned() })
+}
+
+/// Reads an event of a presence stream.
+pub(super) fn decode_presence(body: &[u8]) -> Result<PresenceEvent, Why> {
+    let PresenceBody(event) = read(body)?;
+    Ok(event)
+}
+
+/// Writes a snapshot of a presence stream in the newest form.
+pub(super) fn encode_presence_snapshot(presence: &Presence) -> Result<String, Why> {
+    presence_v1::encode_snapshot(presence)
+}
+
+/// Reads a snapshot of a presence stream.
+pub(super) fn decode_presence_snapshot(text: &[u8]) -> Result<Presence, Why> {
+    let PresenceForm(presence) = read(text)?;
+    Ok(presence)
+}
+
 fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Why> {
     serde_json::from_slice(text).map_err(|e| e.to_string())
 }
@@ -145,4 +172,23 @@ tagged! {
     /// A snapshot's content.
     SnapshotForm = "a snapshot" { snapshot_v1::TAG => |list| ops_v1::read(list).map(SnapshotForm), } ->
     struct SnapshotForm(Delta<Utf16>);
+}
+
+tagged! {
+    /// An event of a presence stream.
+    PresenceBody = "a presence event" {
+        presence_v1::JOINED => |list| presence_v1::joined(list).map(PresenceBody),
+        presence_v1::LEFT => |list| presence_v1::left(list).map(PresenceBody),
+        presence_v1::MOVED => |list| presence_v1::moved(list).map(PresenceBody),
+        presence_v1::TYPED => |list| presence_v1::typed(list).map(PresenceBody),
+    } ->
+    struct PresenceBody(PresenceEvent);
+}
+
+tagged! {
+    /// A snapshot of a presence stream.
+    PresenceForm = "a snapshot of presence" {
+        presence_v1::SNAPSHOT => |list| presence_v1::snapshot(list).map(PresenceForm),
+    } ->
+    struct PresenceForm(Presence);
 }

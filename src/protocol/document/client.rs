@@ -13,6 +13,7 @@ use crate::{
 use super::{
     EditLimits, SentOperation, Token,
     operation::{WireOperation, whole},
+    presence::{CursorData, CursorMessage, TypingData, TypingMessage},
     system::read_token,
 };
 
@@ -35,6 +36,10 @@ pub enum ClientEvent {
         /// Resume from here instead of a full sync.
         since: Option<Version>,
     },
+    /// `presence`/`cursor_update`
+    Cursor(CursorMessage),
+    /// `presence`/`typing_indicator`
+    Typing(TypingMessage),
     /// `system`/`ping`
     Ping {
         /// The client's clock, given back as it came.
@@ -108,6 +113,9 @@ struct PingData {
     timestamp: Value,
 }
 
+/// What clients may send, for one who sent something else.
+const EVENTS: &str = "operation/document_edit, presence/cursor_update, presence/typing_indicator, \
+     system/document_sync, system/authenticate or system/ping";
 /// Nesting deeper than this is refused: readers of JSON recurse.
 const DEEPEST: usize = 64;
 
@@ -146,6 +154,8 @@ impl Reader {
         let event = match (&*envelope.kind, &*envelope.event) {
             ("operation", "document_edit") => self.read_edit(envelope.data),
             ("system", "document_sync") => self.read_sync(envelope.data),
+            ("presence", "cursor_update") => self.read_cursor(envelope.data),
+            ("presence", "typing_indicator") => self.read_typing(envelope.data),
             ("system", "ping") => {
                 read(envelope.data.get(), "data").map(|PingData { timestamp }| ClientEvent::Ping { timestamp })
             }
@@ -180,6 +190,18 @@ impl Reader {
         let sync: SyncData = read(data.get(), "data")?;
         self.check_document(sync.document_id.as_deref())?;
         Ok(ClientEvent::Sync { since: sync.since.map(Version) })
+    }
+
+    fn read_cursor(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
+        let cursor = CursorData::of(data)?;
+        self.check_document(cursor.document_id.as_deref())?;
+        cursor.check().map(ClientEvent::Cursor)
+    }
+
+    fn read_typing(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
+        let typing = TypingData::of(data)?;
+        self.check_document(typing.document_id.as_deref())?;
+        typing.check().map(ClientEvent::Typing)
     }
 
     fn check_document(&self, id: Option<&str>) -> Result<(), Refusal> {
@@ -273,7 +295,7 @@ fn unknown(kind: &str, event: &str) -> Refusal {
     Refusal::new(ErrorCode::UnknownEvent, format!("clients cannot send `{kind}`/`{event}`"))
         .with("type", kind)
         .with("event", event)
-        .with("expected", "operation/document_edit, system/document_sync, system/authenticate or system/ping")
+        .with("expected", EVENTS)
 }
 
 /// As much of a text as an answer may repeat.

@@ -2,13 +2,15 @@
 
 mod client;
 mod operation;
+mod presence;
 mod server;
 mod system;
 
 pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_sent};
 pub use operation::{EditLimits, SentOperation};
+pub use presence::{ActiveUser, CursorMessage, TypingMessage, cursor_update, typing_indicator, user_joined, user_left};
 pub use server::{
-    ActiveUser, Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect,
-    document_sync, error, pong, position_sent,
+    Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect, document_sync, error,
+    pong, position_sent,
 };
 pub use system::{Token, authenticated, token_expiring};

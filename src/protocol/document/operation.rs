@@ -77,7 +77,7 @@ enum WireInsert {
 /// A whole number as JSON writes it: also `5.0`, which JavaScript cannot tell from `5`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "serde_json::Number")]
-struct Count(i64);
+pub(super) struct Count(i64);
 
 impl TryFrom<serde_json::Number> for Count {
     type Error = &'static str;
@@ -90,6 +90,13 @@ impl TryFrom<serde_json::Number> for Count {
             (None, Some(float)) if float.fract() == 0.0 && float.abs() <= EXACT => Ok(Self(float as i64)),
             _ => Err("expected a whole number"),
         }
+    }
+}
+
+impl Count {
+    /// A place in a text.
+    pub(super) fn at_least_zero(self, path: &str) -> Result<usize, Refusal> {
+        usize::try_from(self.0).map_err(|_| Refusal::operation(path, format!("`{path}` must not be negative")))
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
+use super::presence::ActiveUser;
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, UserId, Version},
     protocol::{
@@ -89,29 +90,6 @@ pub fn connection_ack(ack: &ConnectionAck<'_>) -> String {
         resumed: ack.resumed,
     };
     encode(("system", "connection_ack"), data, (Some(ack.client_id), None))
-}
-
-/// Somebody who is present.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ActiveUser {
-    /// Who.
-    #[serde(serialize_with = "as_text")]
-    pub user_id: UserId,
-    /// Where their cursor is; 0 until they have shown it.
-    pub cursor_position: u64,
-    /// Their name, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Their picture, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatar_url: Option<String>,
-    /// Their colour, where known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub color: Option<String>,
-}
-
-fn as_text<S: Serializer>(id: &UserId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.as_str())
 }
 
 /// `system`/`document_sync`: a document as of one version.

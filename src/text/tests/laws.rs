@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::text::{CodePoints, Delta, Op, Priority, RichText, Unit, Utf16};
+use crate::text::{Attributes, CodePoints, Delta, Footprint, Op, Priority, RichText, Unit, Utf16};
 
 use super::{Model, Step, any_document, any_steps, cases};
 
@@ -41,6 +41,23 @@ proptest! {
         prop_assert!(is_canonical(&a_after_b) && is_canonical(&b_after_a));
         let document = rich(&document);
         prop_assert_eq!(after(&document, &[&a, &b_after_a]), after(&document, &[&b, &a_after_b]));
+    }
+
+    /// A cursor is where a mark would be that was put there at the same time.
+    #[test]
+    fn a_position_moves_like_a_mark_put_there(document in any_document(), edit in any_steps(), place in any::<prop::sample::Index>()) {
+        let edit = document.edit::<Utf16>(&edit);
+        let position = place.index(rich(&document).length::<Utf16>() + 1);
+        let mark = Delta::<Utf16>::new().retain(position).insert("|", Attributes::NONE);
+        for (goes_along, priority) in [(Priority::Second, Priority::First), (Priority::First, Priority::Second)] {
+            let marked = edit.transform(&mark, priority);
+            let expected = match marked.ops() {
+                [Op::Retain { length, .. }, Op::Insert { .. }] => *length,
+                _ => 0,
+            };
+            prop_assert_eq!(edit.transform_position(position, goes_along), expected);
+            prop_assert_eq!(Footprint::of(&edit).transform_position(position, goes_along), expected);
+        }
     }
 
     #[test]

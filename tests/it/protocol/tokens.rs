@@ -166,7 +166,7 @@ async fn type_until_expired(server: &Server, name: &str, seconds: f64) -> BTreeS
                         assert!(now() >= end, "not before its time");
                         is_over = true;
                     }
-                    "token_expiring" | "operation_broadcast" => {}
+                    "token_expiring" | "operation_broadcast" | "user_joined" | "user_left" => {}
                     "disconnect" => assert_eq!(envelope["data"], json!({"reason": "token_expired", "code": 4003})),
                     other => panic!("{other}"),
                 },

@@ -27,6 +27,10 @@ macro_rules! on {
 /// `seq`, `version`, `message_id`, `body`.
 type Event = (i64, i64, String, String);
 
+const PRESENCE: &str = "SELECT version, body FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq";
+const DOCUMENT_EVENTS: &str =
+    "SELECT count(*) FROM events JOIN streams ON streams.id = stream WHERE name LIKE 'document:%'";
 const EVENTS: &str = "SELECT seq, version, message_id, body FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY position";
 const DAMAGE: &str = "UPDATE events SET body = replace(body, $1, $2)
@@ -72,9 +76,20 @@ impl Database {
         on!(self, connection => sqlx::query_as(EVENTS).bind(&name).fetch_all(connection))
     }
 
-    /// The number of all events.
+    /// The bodies of a document's presence stream, in order.
+    pub(crate) async fn presence(&mut self, document: &str) -> Vec<String> {
+        self.presence_events(document).await.into_iter().map(|(_, body)| body).collect()
+    }
+
+    /// The same, each with the version that it refers to.
+    async fn presence_events(&mut self, document: &str) -> Vec<(i64, String)> {
+        let name = format!("presence:{document}");
+        on!(self, connection => sqlx::query_as(PRESENCE).bind(&name).fetch_all(connection))
+    }
+
+    /// The number of all events of documents.
     pub(crate) async fn events(&mut self) -> i64 {
-        on!(self, connection => sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(connection))
+        on!(self, connection => sqlx::query_scalar(DOCUMENT_EVENTS).fetch_one(connection))
     }
 
     /// Writes other text over the body of one event.

@@ -245,6 +245,22 @@ impl Socket {
         }
     }
 
+    /// The next envelope, whatever it is about.
+    pub(crate) async fn any_envelope(&mut self) -> Value {
+        match self.next().await {
+            Incoming::Envelope(envelope) => envelope,
+            other => panic!("expected an envelope, got {other:?}"),
+        }
+    }
+
+    /// The next envelope must be about who is present, and this event; its `data`.
+    pub(crate) async fn expect_presence(&mut self, event: &str) -> Value {
+        let mut envelope = self.any_envelope().await;
+        assert!(envelope["type"] == "presence" && envelope["event"] == event, "expected {event}, got {envelope}");
+        assert!(super::wire::is_time(&envelope["data"]["timestamp"]), "{envelope}");
+        envelope["data"].take()
+    }
+
     /// The next envelope, past those about who is present, must be this event; its `data`.
     pub(crate) async fn expect(&mut self, kind: &str, event: &str) -> Value {
         let mut envelope = self.envelope().await;

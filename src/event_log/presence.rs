@@ -1,0 +1,207 @@
+//! Presence streams: who is in a document, kept for a while.
+//!
+//! They differ from the streams of documents in three ways. They may begin after a gap, for their oldest
+//! events are trimmed; a snapshot before the gap stands for what was there. They are appended to wherever
+//! they end. And they refer to versions of a document, but make none.
+
+use tokio::time::Instant;
+
+use super::{
+    EventLog, Expected, ReadError, StreamName, Unavailable, UnavailableKind,
+    port::{NewRow, NewRows, Refusal, Row, SnapshotRow},
+    stored,
+};
+use crate::{
+    domain::{DocumentId, MessageId, PresenceEvent, Seq, Timestamp, Version},
+    projection::Presence,
+    telemetry::Append as Outcome,
+};
+
+/// An event on its way into a presence stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewPresence {
+    /// Its name; once per stream.
+    pub id: MessageId,
+    /// The version of the document that it refers to.
+    pub version: Version,
+    /// What happened.
+    pub event: PresenceEvent,
+}
+
+/// An event in a presence stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedPresence {
+    /// Its place in the stream.
+    pub seq: Seq,
+    /// The version of the document that it refers to.
+    pub version: Version,
+    /// Its name.
+    pub id: MessageId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// What happened.
+    pub event: PresenceEvent,
+}
+
+/// Who was present after an event.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SavedPresence {
+    /// The event; [`Seq`] 0 before the first.
+    pub seq: Seq,
+    /// The version that it refers to.
+    pub version: Version,
+    /// Who was present.
+    pub presence: Presence,
+}
+
+/// Events that are folded at a time.
+const PAGE: usize = 500;
+
+impl EventLog {
+    /// Appends events to a document's presence stream, wherever it ends. Those that are there already stay
+    /// where they are. Answers where the stream ends then.
+    pub async fn append_presence(
+        &self,
+        document: &DocumentId,
+        recorded_at: Timestamp,
+        events: &[NewPresence],
+    ) -> Result<Seq, Unavailable> {
+        let stream = StreamName::presence(document);
+        let mut rows = events.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        loop {
+            if rows.is_empty() {
+                return Ok(self.adapter.head(&stream).await?.unwrap_or_default().seq);
+            }
+            let began = Instant::now();
+            let new = NewRows { stream: stream.clone(), expected: Expected::Any, recorded_at, rows: rows.clone() };
+            let answer = self.adapter.append(new).await;
+            let outcome = match &answer {
+                Ok(_) => Outcome::Committed,
+                Err(Refusal::Stale { .. }) => Outcome::Stale,
+                Err(Refusal::Repeated(_)) => Outcome::Repeated,
+                Err(Refusal::Unavailable(_)) => Outcome::Unavailable,
+            };
+            self.metrics.log_append(outcome, began.elapsed());
+            let there = match answer {
+                Ok(head) => return Ok(head.seq),
+                Err(Refusal::Unavailable(why)) => return Err(why),
+                Err(Refusal::Stale { .. }) => return Err(failed("a presence stream was found stale".into())),
+                Err(Refusal::Repeated(there)) => there,
+            };
+            let before = rows.len();
+            rows.retain(|row| there.iter().all(|it| it.message_id != row.message_id.as_str().as_bytes()));
+            if rows.len() == before {
+                return Err(failed("an append names an event twice".into()));
+            }
+        }
+    }
+
+    /// Up to `limit` events of a document's presence stream after a place; none only at the end. Where the
+    /// place has been trimmed away they begin with the oldest there is.
+    pub async fn read_presence(
+        &self,
+        document: &DocumentId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<RecordedPresence>, ReadError> {
+        let stream = StreamName::presence(document);
+        let rows = self.adapter.rows(&stream, after, limit).await?;
+        let before_first = rows.first().map_or(after, |row| Seq(row.seq.0 - 1));
+        super::without_gaps(&stream, before_first, rows.iter().map(|row| row.seq))?;
+        let read = |row: Row| {
+            let seq = row.seq;
+            decode(&row).map_err(|why| super::damaged(&stream, seq, why))
+        };
+        Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Who is present as of the end of a document's presence stream, and where that is.
+    pub async fn presence(&self, document: &DocumentId) -> Result<SavedPresence, ReadError> {
+        let mut saved = self.saved_presence(document, Seq(u64::MAX >> 1)).await?.unwrap_or_default();
+        loop {
+            let page = self.read_presence(document, saved.seq, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(saved) };
+            (saved.seq, saved.version) = (last.seq, last.version);
+            for recorded in page {
+                saved.presence.fold(recorded.version, &recorded.event);
+            }
+        }
+    }
+
+    /// The newest readable snapshot of a presence stream at or before a place.
+    pub async fn saved_presence(
+        &self,
+        document: &DocumentId,
+        at_most: Seq,
+    ) -> Result<Option<SavedPresence>, Unavailable> {
+        let (stream, mut at_most) = (StreamName::presence(document), Some(at_most));
+        while let Some(place) = at_most {
+            let Some(row) = self.adapter.snapshot(&stream, place).await? else { break };
+            match stored::decode_presence_snapshot(row.content.as_bytes()) {
+                Ok(presence) => return Ok(Some(SavedPresence { seq: row.seq, version: row.version, presence })),
+                Err(why) => tracing::warn!(%stream, seq = %row.seq, why, "a damaged snapshot was passed over"),
+            }
+            at_most = row.seq.0.checked_sub(1).map(Seq);
+        }
+        Ok(None)
+    }
+
+    /// Saves a snapshot of a presence stream.
+    pub async fn save_presence(&self, document: &DocumentId, saved: &SavedPresence) -> Result<(), Unavailable> {
+        let content = stored::encode_presence_snapshot(&saved.presence).map_err(failed)?.into();
+        let row = SnapshotRow { seq: saved.seq, version: saved.version, last_modified: None, content };
+        self.adapter.save_snapshot(&StreamName::presence(document), row, self.snapshots_kept).await
+    }
+
+    /// Up to `limit` documents that have a presence stream, by their ids, after one.
+    pub async fn presence_documents(
+        &self,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, Unavailable> {
+        let after = after.map_or_else(StreamName::before_presence, StreamName::presence);
+        let page = self.adapter.streams(Some(&after), limit).await?;
+        Ok(page.iter().map_while(|(name, _)| name.presence_id()).collect())
+    }
+
+    /// Removes what was recorded before a moment from a presence stream, with a snapshot to stand for it;
+    /// answers how many events went.
+    pub async fn trim_presence(&self, document: &DocumentId, before: Timestamp) -> Result<u64, ReadError> {
+        let stream = StreamName::presence(document);
+        let oldest = self.adapter.rows(&stream, Seq(0), 1).await?;
+        if oldest.first().is_none_or(|row| row.recorded_at >= before) {
+            return Ok(0);
+        }
+        let to = self.seq_at(&stream, Timestamp(before.0.saturating_sub(1))).await?.unwrap_or_default();
+        // Before anything goes: whoever folds the rest begins here.
+        if self.saved_presence(document, Seq(u64::MAX >> 1)).await?.is_none_or(|saved| saved.seq < to) {
+            self.save_presence(document, &self.presence(document).await?).await?;
+        }
+        let mut trimmed = 0;
+        loop {
+            match self.adapter.trim(&stream, to).await? {
+                0 => return Ok(trimmed),
+                count => trimmed += count,
+            }
+        }
+    }
+}
+
+fn encode(new: &NewPresence) -> Result<NewRow, Unavailable> {
+    let stored::Stored { body, cause } = stored::encode_presence(&new.event).map_err(failed)?;
+    Ok(NewRow { version: new.version, message_id: new.id.clone(), body: body.into(), cause: cause.into() })
+}
+
+fn decode(row: &Row) -> Result<RecordedPresence, stored::Why> {
+    Ok(RecordedPresence {
+        seq: row.seq,
+        version: row.version,
+        id: stored::decode_message_id(&row.message_id)?,
+        recorded_at: row.recorded_at,
+        event: stored::decode_presence(&row.body)?,
+    })
+}
+
+fn failed(why: stored::Why) -> Unavailable {
+    Unavailable::new(UnavailableKind::Failed, why)
+}

@@ -1,0 +1,126 @@
+//! Presence on its way into the log.
+//!
+//! Nobody waits for the log here, and it may be as slow as it likes: what is not written yet is merged to
+//! the newest of each user, so there is never more of it than there are people. Who comes and who goes is
+//! never merged, up to a bound that only a log that is away for long meets: from there on a visit that had
+//! not been recorded when it ended is forgotten whole.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    domain::{ConnectionName, Moved, PresenceEvent, Typed, UserId, Version},
+    projection::Presence,
+    telemetry::{Metrics, PresenceOutcome},
+};
+
+/// What is to be written next. Shared by the document, which adds, and the task that writes.
+#[derive(Debug, Default)]
+pub(super) struct Unlogged(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    comings_and_goings: Vec<(Version, PresenceEvent)>,
+    /// The version that the places below refer to.
+    version: Version,
+    moved: BTreeMap<UserId, Moved>,
+    typed: BTreeMap<UserId, Typed>,
+    is_writing: bool,
+}
+
+/// So many comings and goings may wait before visits are forgotten.
+const MOST: usize = 4_096;
+
+impl Unlogged {
+    /// Adds a coming or going. Whether a task has to be started that writes.
+    pub(super) fn add(&self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
+        let mut state = self.lock();
+        state.comings_and_goings.push((version, event));
+        if state.comings_and_goings.len() > MOST {
+            metrics.presence(PresenceOutcome::Dropped, forget_visits(&mut state.comings_and_goings));
+        }
+        !mem::replace(&mut state.is_writing, true)
+    }
+
+    /// Adds what was told of the cursors that are in `here`. Whether a task has to be started that writes.
+    pub(super) fn add_told(
+        &self,
+        version: Version,
+        here: &Presence,
+        (moved, typed): (Vec<Moved>, Vec<Typed>),
+        metrics: &Metrics,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.version < version {
+            state.version = version;
+            // What has waited since an earlier version is moved along, so that one event holds it all.
+            state.moved.retain(|user, moved| here.cursor(user).map(|placed| moved.cursor = placed.cursor).is_some());
+            state.typed.values_mut().for_each(|typed| typed.position = None);
+        }
+        let mut merged = 0;
+        for moved in moved {
+            merged += u64::from(state.moved.insert(moved.user.clone(), moved).is_some());
+        }
+        for typed in typed {
+            merged += u64::from(state.typed.insert(typed.user.clone(), typed).is_some());
+        }
+        metrics.presence(PresenceOutcome::Merged, merged);
+        !mem::replace(&mut state.is_writing, true)
+    }
+
+    /// Takes everything, in the order in which it is to be recorded. `None` when there is nothing: then the
+    /// task that asks is done.
+    pub(super) fn take(&self) -> Option<Vec<(Version, PresenceEvent)>> {
+        let mut state = self.lock();
+        let mut events = mem::take(&mut state.comings_and_goings);
+        let (moved, typed) = (mem::take(&mut state.moved), mem::take(&mut state.typed));
+        if !moved.is_empty() {
+            events.push((state.version, PresenceEvent::Moved(moved.into_values().collect())));
+        }
+        if !typed.is_empty() {
+            events.push((state.version, PresenceEvent::Typed(typed.into_values().collect())));
+        }
+        state.is_writing = !events.is_empty();
+        (!events.is_empty()).then_some(events)
+    }
+
+    /// The task that writes ends early.
+    pub(super) fn give_up(&self) {
+        self.lock().is_writing = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing here panics between two changes that belong together.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets connections that came and went; answers how many events that were.
+fn forget_visits(events: &mut Vec<(Version, PresenceEvent)>) -> u64 {
+    let mut came: BTreeMap<ConnectionName, usize> = BTreeMap::new();
+    let mut forgotten = vec![false; events.len()];
+    for (at, (_, event)) in events.iter().enumerate() {
+        match event {
+            PresenceEvent::Joined(joined) => drop(came.insert(joined.connection.clone(), at)),
+            PresenceEvent::Left(left) => {
+                if let Some(began) = came.remove(&left.connection) {
+                    (forgotten[began], forgotten[at]) = (true, true);
+                }
+            }
+            PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+        }
+    }
+    let before = events.len();
+    let mut at = 0;
+    events.retain(|_| {
+        at += 1;
+        !forgotten[at - 1]
+    });
+    (before - events.len()) as u64
+}
+
+#[cfg(test)]
+mod tests;

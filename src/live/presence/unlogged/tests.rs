@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::domain::{ClientId, Cursor, Joined, Left, NodeId, Profile};
+
+fn connection(number: u64) -> ConnectionName {
+    ConnectionName { node: NodeId::parse("n").unwrap(), incarnation: 1, number }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn joined(number: u64, name: &str) -> Joined {
+    let client = ClientId::parse("c").unwrap();
+    Joined { connection: connection(number), user: user(name), client, profile: Arc::new(Profile::default()) }
+}
+
+fn left(number: u64, name: &str) -> PresenceEvent {
+    PresenceEvent::Left(Left { connection: connection(number), user: user(name) })
+}
+
+fn moved(name: &str, position: usize) -> Moved {
+    let cursor = Cursor { position, selection: None };
+    Moved { user: user(name), client: ClientId::parse("c").unwrap(), message_id: None, cursor }
+}
+
+/// A log that is away: nothing is taken, and yet what waits does not grow with what happens.
+#[test]
+fn what_waits_is_bounded_by_the_people_and_no_one_is_lost() {
+    let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
+    let mut here = Presence::new();
+    let stays = joined(0, "stays");
+    here.join(&stays);
+    unlogged.add(Version(0), PresenceEvent::Joined(stays), &metrics);
+    unlogged.add(Version(0), left(1_000_000, "was here before"), &metrics);
+    for number in 1..20_000 {
+        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), &metrics);
+        unlogged.add(Version(0), left(number, "guest"), &metrics);
+        let told = moved("stays", usize::try_from(number).unwrap());
+        unlogged.add_told(Version(0), &here, (vec![told], Vec::new()), &metrics);
+    }
+    let events = unlogged.take().unwrap();
+    assert!(events.len() <= MOST + 2, "{}", events.len());
+    let mut folded = Presence::new();
+    for (version, event) in &events {
+        folded.fold(*version, event);
+    }
+    assert_eq!(folded.users().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["stays"]);
+    assert_eq!(folded.cursor(&user("stays")).unwrap().cursor.position, 19_999);
+    assert!(events.iter().any(|(_, event)| *event == left(1_000_000, "was here before")));
+    assert_eq!(unlogged.take(), None);
+}
+
+#[test]
+fn one_task_writes_until_there_is_nothing() {
+    let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
+    assert!(unlogged.add(Version(0), left(1, "a"), &metrics), "the first starts it");
+    assert!(!unlogged.add(Version(0), left(2, "b"), &metrics));
+    assert_eq!(unlogged.take().map(|events| events.len()), Some(2));
+    assert!(!unlogged.add(Version(0), left(3, "c"), &metrics), "it is still at it");
+    assert_eq!(unlogged.take().map(|events| events.len()), Some(1));
+    assert_eq!(unlogged.take(), None);
+    assert!(unlogged.add(Version(0), left(4, "d"), &metrics), "and is started anew");
+}
+
+#[test]
+fn places_that_wait_move_along_with_the_text() {
+    let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
+    let mut here = Presence::new();
+    for (number, name) in [(1, "a"), (2, "b"), (3, "gone")] {
+        here.join(&joined(number, name));
+    }
+    let told = |name, position| (vec![moved(name, position)], Vec::new());
+    unlogged.add_told(Version(1), &here, told("a", 5), &metrics);
+    unlogged.add_told(Version(1), &here, told("gone", 5), &metrics);
+    // Three characters were inserted before it.
+    let placed = crate::projection::Placed { version: Version(2), cursor: Cursor { position: 8, selection: None } };
+    here.place(&user("a"), placed);
+    unlogged.add_told(Version(2), &here, told("b", 1), &metrics);
+    let events = unlogged.take().unwrap();
+    assert_eq!(events, [(Version(2), PresenceEvent::Moved(vec![moved("a", 8), moved("b", 1)]))]);
+}

@@ -1,0 +1,70 @@
+//! The task that writes a document's presence to the log, for as long as there is something to write.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::warn;
+
+use crate::{
+    domain::{DocumentId, Seq},
+    event_log::{NewPresence, Unavailable, UnavailableKind},
+    telemetry::PresenceOutcome,
+};
+
+use super::{super::Live, unlogged::Unlogged};
+
+/// How long to wait before a log is tried again that could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A snapshot is saved after about so many events: whoever needs to know who is present folds no more.
+const SNAPSHOT_EVERY: u64 = 1_000;
+
+impl Live {
+    /// Starts the task. There is one at a time for each `unlogged`.
+    pub(super) fn write_presence(self: &Arc<Self>, document: &DocumentId, unlogged: &Arc<Unlogged>) {
+        let (live, document, unlogged) = (Arc::clone(self), document.clone(), Arc::clone(unlogged));
+        self.tasks.spawn(async move {
+            while let Some(events) = unlogged.take() {
+                let events: Vec<_> = events
+                    .into_iter()
+                    .map(|(version, event)| NewPresence { id: live.node.next_event(), version, event })
+                    .collect();
+                if let Err(error) = live.write_until_written(&document, &events).await {
+                    warn!(%document, %error, events = events.len(), "presence was not recorded");
+                    live.metrics.presence(PresenceOutcome::Dropped, events.len() as u64);
+                    return unlogged.give_up();
+                }
+            }
+        });
+    }
+
+    /// Writes, again and again until the log has it. Gives up only when the service ends: the next one to
+    /// open the log finds out who has left.
+    async fn write_until_written(&self, document: &DocumentId, events: &[NewPresence]) -> Result<(), Unavailable> {
+        loop {
+            match self.log.append_presence(document, self.clock.now(), events).await {
+                Ok(end) => {
+                    self.metrics.presence(PresenceOutcome::Logged, events.len() as u64);
+                    self.save_presence_if_due(document, end, events.len() as u64).await;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == UnavailableKind::Closed || self.tasks.is_closed() => return Err(error),
+                Err(error) => {
+                    warn!(%document, %error, "presence could not be recorded yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn save_presence_if_due(&self, document: &DocumentId, end: Seq, events: u64) {
+        if end.0 / SNAPSHOT_EVERY == end.0.saturating_sub(events) / SNAPSHOT_EVERY {
+            return;
+        }
+        let saved = match self.log.presence(document).await {
+            Ok(saved) => self.log.save_presence(document, &saved).await.map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = saved {
+            warn!(%document, %error, "a snapshot of presence was not saved; finding out who is present will take longer");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One join and one leave per user, however many connections.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    say::{commit, edit, guest, insert, opened},
+    server::Server,
+    socket::{Opening, Socket},
+};
+
+use super::{cursor, present};
+
+fn ids(present: &[Value]) -> Vec<&str> {
+    present.iter().map(|it| it["user_id"].as_str().unwrap()).collect()
+}
+
+fn of_ben(client: &str) -> Opening {
+    Opening::of("doc").with("user_id", "ben").with("client_id", client).with("name", "Ben").with("color", "#3b82f6")
+}
+
+#[tokio::test]
+async fn a_user_joins_with_the_first_connection_and_leaves_with_the_last() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    let one = opened(&server, &of_ben("one")).await;
+    let joined = ann.expect_presence("user_joined").await;
+    assert_eq!(joined["user"], json!({"id": "ben", "name": "Ben", "color": "#3b82f6"}));
+    assert_eq!(joined["cursor_position"], 0);
+    let mut two = opened(&server, &of_ben("two")).await;
+    one.close().await;
+    // Had there been a word about it, it would come before this.
+    assert_eq!(ids(&present(&mut ann).await), ["ben", "user-ann"]);
+    two.send(&cursor(0)).await;
+    assert_eq!(ann.expect_presence("cursor_update").await["user_id"], "ben", "and nothing about one of two");
+    two.close().await;
+    assert_eq!(ann.expect_presence("user_left").await["user_id"], "ben");
+    assert_eq!(ids(&present(&mut ann).await), ["user-ann"]);
+    assert!((server.metric("scriptorium_users_present").await - 1.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn one_who_takes_over_neither_leaves_nor_joins() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    let mut old = opened(&server, &of_ben("one")).await;
+    ann.expect_presence("user_joined").await;
+    let mut new = opened(&server, &of_ben("one")).await;
+    assert_eq!(old.expect_close(1008).await, "superseded");
+    new.send(&cursor(0)).await;
+    assert_eq!(ann.expect_presence("cursor_update").await["user_id"], "ben", "and nothing before it");
+    assert_eq!(ids(&present(&mut new).await), ["ben", "user-ann"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_is_a_leave_too() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    let ben = opened(&server, &of_ben("one")).await;
+    ann.expect_presence("user_joined").await;
+    drop(ben);
+    assert_eq!(ann.expect_presence("user_left").await["user_id"], "ben");
+}
+
+#[tokio::test]
+async fn one_who_resumes_is_told_who_is_here_and_where() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m1", 0, insert(0, "text"))).await;
+    let mut ben = opened(&server, &of_ben("one")).await;
+    ann.close().await;
+    commit(&mut ben, &edit("m2", 1, insert(4, "!"))).await;
+    ben.send(&cursor(3)).await;
+    present(&mut ben).await;
+    let resumed = Opening::guest("doc", "ann").with("since", 1);
+    let mut ann = Socket::open(server.address(), &resumed).await;
+    assert_eq!(ann.expect("system", "connection_ack").await["resumed"], true);
+    assert_eq!(ann.expect("operation", "operation_broadcast").await["version"], 2);
+    let joined = ann.expect_presence("user_joined").await;
+    assert_eq!((&joined["user"]["id"], &joined["cursor_position"]), (&json!("ben"), &json!(3)));
+}
+
+#[tokio::test]
+async fn the_others_are_those_in_the_same_document() {
+    let server = Server::start().await;
+    let mut elsewhere = guest(&server, "other", "ann").await;
+    let mut ben = opened(&server, &of_ben("one")).await;
+    ben.send(&cursor(0)).await;
+    assert_eq!(ids(&present(&mut ben).await), ["ben"]);
+    ben.close().await;
+    elsewhere.send(&json!({"type": "system", "event": "ping", "data": {}})).await;
+    assert_eq!(elsewhere.any_envelope().await["event"], "pong");
+}
