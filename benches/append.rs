@@ -1,7 +1,7 @@
 //! The raw ceiling of the event log on SQLite and on Postgres: durable events per second and the latency of an append, by
-//! number of streams and events per append; and how fast a long stream is read back for a fold.
+//! number of streams and events per append; how fast a long stream is read back for a fold, and the feed of all streams.
 //!
-//! `cargo bench --bench append -- [--json] [--seconds N] [--cells 1x1,50x16] [--replay N] [--ids v7|v4] [--dir PATH]
+//! `cargo bench --bench append -- [--json] [--seconds N] [--cells 1x1,50x16] [--replay N] [--feed N] [--ids v7|v4] [--dir PATH]
 //! [--postgres LANES,LANES]`
 //!
 //! Without arguments it measures SQLite, and Postgres with one lane and with four: the server that
@@ -23,7 +23,7 @@ use scriptorium::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
     },
-    event_log::{Append, EventLog, Expected, NewEvent, Options, StreamName},
+    event_log::{Append, EventLog, Expected, NewEvent, Options, Position, StreamName},
     telemetry::Metrics,
     text::{Attributes, Delta},
 };
@@ -39,6 +39,7 @@ struct Arguments {
     seconds: f64,
     cells: Vec<(usize, usize)>,
     replay: u64,
+    feed: u64,
     new_id: fn() -> Uuid,
     directory: Option<PathBuf>,
     /// Whether SQLite is measured, and with how many lanes Postgres is.
@@ -56,6 +57,7 @@ impl Arguments {
                 .flat_map(|streams| [1, 8, 16, 64, 512].map(|events| (streams, events)))
                 .collect(),
             replay: 260_000,
+            feed: 260_000,
             new_id: Uuid::now_v7,
             directory: None,
             sqlite: true,
@@ -72,6 +74,7 @@ impl Arguments {
                 "--seconds" => read.seconds = value()?.parse()?,
                 "--cells" => read.cells = value()?.split(',').map(cell).collect::<Outcome<_>>()?,
                 "--replay" => read.replay = value()?.parse()?,
+                "--feed" => read.feed = value()?.parse()?,
                 "--ids" => read.new_id = if value()? == "v4" { Uuid::new_v4 } else { Uuid::now_v7 },
                 "--dir" => read.directory = Some(value()?.into()),
                 "--postgres" => {
@@ -214,17 +217,17 @@ async fn measure(arguments: &Arguments, place: &Place<'_>) -> Outcome<()> {
         database.drop().await?;
         println!("{}", measured.line(arguments.json, &place.name(), (*streams, *events)));
     }
-    if arguments.replay > 0 {
+    for (name, events) in [("replay", arguments.replay), ("feed", arguments.feed)].into_iter().filter(|(_, n)| *n > 0) {
         let (database, log) = place.open().await?;
-        let (took, read) = replay(&log, arguments).await?;
+        let (took, read) = if name == "feed" { feed(&log, arguments).await? } else { replay(&log, arguments).await? };
         log.close().await;
         database.drop().await?;
         let rate = read as f64 / took.as_secs_f64();
         let on = place.name();
         if arguments.json {
-            println!("{}", json!({"bench": "replay", "on": on, "events": read, "events_per_second": rate.round()}));
+            println!("{}", json!({"bench": name, "on": on, "events": read, "events_per_second": rate.round()}));
         } else {
-            println!("{on:<10} replay  {read:>8} events decoded  {rate:>9.0} events/s");
+            println!("{on:<10} {name:<7} {read:>8} of {events} events decoded  {rate:>9.0} events/s");
         }
     }
     Ok(())
@@ -304,6 +307,32 @@ async fn replay(log: &EventLog, arguments: &Arguments) -> Outcome<(Duration, u64
         at = last.seq;
     }
     Ok((began.elapsed(), at.0))
+}
+
+/// Reads all streams as a follower would that begins at the beginning.
+async fn feed(log: &EventLog, arguments: &Arguments) -> Outcome<(Duration, u64)> {
+    let cause = cause();
+    let (mut seqs, mut written) = ([Seq(0); 50], 0);
+    'fill: loop {
+        for (number, seq) in seqs.iter_mut().enumerate() {
+            let count = (arguments.feed - written).min(100);
+            if count == 0 {
+                break 'fill;
+            }
+            let stream = StreamName::document(&DocumentId::parse(&format!("doc-{number}"))?);
+            *seq = log.append(edits(&stream, *seq, usize::try_from(count)?, arguments.new_id, &cause)?).await?.seq;
+            written += count;
+        }
+    }
+    let began = Instant::now();
+    let (mut at, mut read) = (Position(0), 0);
+    loop {
+        let page = log.read_all(at, 1_000).await?;
+        let Some(last) = page.last() else { break };
+        at = last.position;
+        read += page.len() as u64;
+    }
+    Ok((began.elapsed(), read))
 }
 
 fn cause() -> Arc<RawValue> {

@@ -14,11 +14,17 @@ const PAGE: usize = 1_000;
 
 /// Opens the log. There must be one: who wants to look at something has mistyped its name more likely than not.
 pub(super) async fn open(settings: &Settings) -> Result<EventLog, Failure> {
-    let Database { url, pool, lanes } = &settings.database;
+    let url = &settings.database.url;
     if url.file().is_some_and(|file| !file.exists()) {
         let hint = "`scriptorium migrate` and `scriptorium serve` make one";
         return Err(Failure::failed(format!("there is no database at {url}; {hint}")));
     }
+    open_or_make(settings).await
+}
+
+/// Opens the log, and makes it where there is none.
+pub(super) async fn open_or_make(settings: &Settings) -> Result<EventLog, Failure> {
+    let Database { url, pool, lanes } = &settings.database;
     let options = Options { url: url.expose().to_owned(), readers: *pool, lanes: *lanes, metrics: Metrics::new() };
     let log = EventLog::open(options).await.map_err(Failure::failed)?;
     Ok(log.keeping_snapshots(settings.snapshots.keep))

@@ -1,6 +1,6 @@
 //! `events`: what is recorded, one JSON object per line.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     domain::{DocumentId, Event, MessageId, Seq},
-    event_log::{EventLog, Head, Recorded, StreamName},
+    event_log::{EventLog, Head, Position, Published, Recorded, StreamName},
     protocol::OpsJson,
     settings::Settings,
 };
@@ -19,9 +19,12 @@ use super::{Failure, database, output};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Events {
-    /// The document's id; all documents, one after the other, when absent
+    /// The document's id; when absent all documents, in the order of the commits, each event with its position
     #[arg(value_parser = database::document_id)]
     document: Option<DocumentId>,
+    /// Only what comes after this position; of all documents
+    #[arg(long, value_name = "POSITION", default_value_t = 0, conflicts_with = "document")]
+    after: u64,
     /// Then wait, and print each new event as soon as it is recorded, until interrupted
     #[arg(long)]
     follow: bool,
@@ -29,7 +32,8 @@ pub(super) struct Events {
 
 const EXAMPLE: &str = "Examples:
   scriptorium events minutes
-  scriptorium events --follow | jq .user";
+  scriptorium events --follow | jq .user
+  scriptorium events --after 120000";
 
 /// How often the log is asked for more. It is another process that writes, and nobody rings.
 const POLL: Duration = Duration::from_millis(200);
@@ -39,59 +43,81 @@ const PAGE: usize = 500;
 impl Events {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
-        let mut printed = BTreeMap::new();
-        if self.follow {
-            let interrupted = tokio::signal::ctrl_c();
-            tokio::select! {
-                ended = self.follow(&log, &mut printed) => ended?,
-                _ = interrupted => (),
-            }
-        } else {
-            let streams = database::streams(&log, self.document.as_ref()).await?;
-            print_new(&log, streams, &mut printed).await?;
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::select! {
+            ended = self.print(&log) => ended?,
+            _ = interrupted => (),
         }
         log.close().await;
         Ok(())
     }
 
-    async fn follow(&self, log: &EventLog, printed: &mut BTreeMap<StreamName, Seq>) -> Result<(), Failure> {
-        let mut tick = interval(POLL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn print(&self, log: &EventLog) -> Result<(), Failure> {
+        match &self.document {
+            None => self.print_all(log).await,
+            Some(document) if self.follow => follow(log, &StreamName::document(document)).await,
+            Some(document) => {
+                let head = database::head(log, document).await?;
+                print_new(log, &StreamName::document(document), Seq(0), head).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn print_all(&self, log: &EventLog) -> Result<(), Failure> {
+        let mut after = Position(self.after);
+        let mut feed = log.follow(after);
         loop {
-            tick.tick().await;
-            let streams = match &self.document {
-                // A document that has no events yet may get some.
-                Some(document) => {
-                    let stream = StreamName::document(document);
-                    let head = log.head(&stream).await.map_err(Failure::failed)?;
-                    head.map(|head| (stream, head)).into_iter().collect()
-                }
-                None => database::streams(log, None).await?,
-            };
-            print_new(log, streams, printed).await?;
+            let page = if self.follow { feed.next().await } else { log.read_all(after, PAGE).await };
+            let page = page.map_err(Failure::failed)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.position;
+            for published in page {
+                output::json(&published_as_json(published))?;
+            }
         }
     }
 }
 
-/// Prints what each stream has after the last event that was printed of it.
-async fn print_new(
-    log: &EventLog,
-    streams: Vec<(StreamName, Head)>,
-    printed: &mut BTreeMap<StreamName, Seq>,
-) -> Result<(), Failure> {
-    for (stream, head) in streams {
-        let mut last = printed.get(&stream).copied().unwrap_or_default();
-        while last < head.seq {
-            let page = log.read(&stream, last, PAGE).await.map_err(Failure::failed)?;
-            let Some(newest) = page.last() else { break };
-            last = newest.seq;
-            for recorded in &page {
-                output::json(&as_json(&stream, recorded))?;
-            }
+/// Prints a stream, which need not have begun, as it grows.
+async fn follow(log: &EventLog, stream: &StreamName) -> Result<(), Failure> {
+    let (mut tick, mut printed) = (interval(POLL), Seq(0));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Some(head) = log.head(stream).await.map_err(Failure::failed)? {
+            printed = print_new(log, stream, printed, head).await?;
         }
-        printed.insert(stream, last);
     }
-    Ok(())
+}
+
+/// Prints what a stream has after an event up to its head, and answers the last one.
+async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) -> Result<Seq, Failure> {
+    let mut last = after;
+    while last < head.seq {
+        let page = log.read(stream, last, PAGE).await.map_err(Failure::failed)?;
+        let Some(newest) = page.last() else { break };
+        last = newest.seq;
+        for recorded in &page {
+            output::json(&as_json(stream, recorded))?;
+        }
+    }
+    Ok(last)
+}
+
+fn published_as_json(published: Published) -> Value {
+    let Published { position, stream, seq, version, message_id, recorded_at, event } = published;
+    let mut json = match event {
+        Some(event) => as_json(&stream, &Recorded { seq, version, message_id, recorded_at, event }),
+        None => json!({
+            "stream": stream.as_str(),
+            "seq": seq.0,
+            "version": version,
+            "message_id": message_id.as_str(),
+            "time": recorded_at.to_string(),
+        }),
+    };
+    json["position"] = position.0.into();
+    json
 }
 
 fn as_json(stream: &StreamName, recorded: &Recorded) -> Value {

@@ -5,6 +5,9 @@
 
 mod database;
 mod events;
+mod exchange;
+mod export;
+mod import;
 mod migrate;
 mod output;
 mod progress;
@@ -41,6 +44,8 @@ enum Command {
     Events(events::Events),
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
+    Export(export::Export),
+    Import(import::Import),
     Token(token::Token),
 }
 
@@ -109,6 +114,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Events(command) => command.run(&settings).await,
             Command::Rebuild(command) => command.run(&settings).await,
             Command::Verify(command) => command.run(&settings).await,
+            Command::Export(command) => command.run(&settings).await,
+            Command::Import(command) => command.run(&settings).await,
             Command::Token(command) => command.run(&settings),
         }
     })

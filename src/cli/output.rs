@@ -29,6 +29,12 @@ pub(super) fn exactly(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Says on standard error how it went, where standard output is for something else.
+pub(super) fn note(what: impl Display) {
+    // As with `error`.
+    let _written = writeln!(io::stderr(), "{what}");
+}
+
 /// Says on standard error what went wrong.
 pub(super) fn error(why: &str) {
     // Where standard error is closed there is nobody left to tell.

@@ -12,14 +12,19 @@ use futures_util::{
 };
 
 use super::{
-    Head, StreamName,
-    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
+    Head, Position, StreamName,
+    port::{
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Key, NewRows, Refusal,
+        Row, SnapshotRow,
+    },
 };
 use crate::domain::{MessageId, Seq};
 
 #[derive(Default)]
 pub(super) struct Memory {
     streams: Mutex<BTreeMap<StreamName, Stream>>,
+    /// What has been appended, in that order; position 1 comes first. Locked after `streams`.
+    feed: Mutex<Vec<(StreamName, Seq)>>,
 }
 
 #[derive(Default)]
@@ -54,6 +59,17 @@ impl Stream {
         Ok(head)
     }
 
+    /// Adds an event as it is.
+    fn import(&mut self, ImportRow { seq, recorded_at, row, .. }: ImportRow) {
+        if self.rows.is_empty() {
+            self.trimmed = usize::try_from(seq.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        }
+        let message_id = row.message_id.as_str().into();
+        self.by_message.insert(row.message_id, self.trimmed + self.rows.len());
+        let (body, cause) = (row.body.as_bytes().to_vec(), row.cause.as_bytes().to_vec());
+        self.rows.push(Row { seq, version: row.version, message_id, recorded_at, body, cause });
+    }
+
     fn find<'a>(&self, ids: impl Iterator<Item = &'a MessageId>) -> Vec<Row> {
         let mut places: Vec<_> = ids.filter_map(|id| self.by_message.get(id).copied()).collect();
         places.sort_unstable();
@@ -62,7 +78,7 @@ impl Stream {
     }
 
     fn page(&self, after: Seq, limit: usize) -> &[Row] {
-        let start = usize::try_from(after.0).unwrap_or(usize::MAX).saturating_sub(self.trimmed).min(self.rows.len());
+        let start = self.rows.partition_point(|row| row.seq <= after);
         &self.rows[start..][..limit.min(self.rows.len() - start)]
     }
 
@@ -81,6 +97,10 @@ impl Memory {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn feed_now(&self) -> MutexGuard<'_, Vec<(StreamName, Seq)>> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at a stream; at nothing, if it is not there.
     fn look<T>(&self, stream: &StreamName, look: impl FnOnce(&Stream) -> T) -> Answer<'static, T>
     where
@@ -93,13 +113,17 @@ impl Memory {
 impl Adapter for Memory {
     fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
         let mut streams = self.streams_now();
+        let (name, count) = (new.stream.clone(), new.rows.len() as u64);
         let answer = match streams.get_mut(&new.stream) {
             Some(stream) => stream.append(new),
             None => {
-                let (name, mut stream) = (new.stream.clone(), Stream::default());
-                stream.append(new).inspect(|_| drop(streams.insert(name, stream)))
+                let mut stream = Stream::default();
+                stream.append(new).inspect(|_| drop(streams.insert(name.clone(), stream)))
             }
         };
+        if let Ok(head) = &answer {
+            self.feed_now().extend((head.seq.0 - count + 1..=head.seq.0).map(|seq| (name.clone(), Seq(seq))));
+        }
         ready(answer).boxed()
     }
 
@@ -121,6 +145,44 @@ impl Adapter for Memory {
 
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.look(stream, |stream| Some(stream.head))
+    }
+
+    fn ends(&self) -> Answer<'_, Ends> {
+        let last = Position(self.feed_now().len() as u64);
+        ready(Ok(Ends { settled: last, taken: last })).boxed()
+    }
+
+    fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>> {
+        let (streams, feed) = (self.streams_now(), self.feed_now());
+        let found = (1..).map(Position).zip(feed.iter()).filter_map(|(position, (name, seq))| {
+            let row = streams.get(name)?.page(Seq(seq.0 - 1), 1).first().filter(|row| row.seq == *seq)?;
+            (after < position && position <= to).then(|| FeedRow { position, stream: name.clone(), row: row.clone() })
+        });
+        ready(Ok(found.take(limit).collect())).boxed()
+    }
+
+    fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>> {
+        let mut streams = self.streams_now();
+        for (index, ImportStream { name, after, .. }) in import.streams.iter().enumerate() {
+            let stream = streams.get(name);
+            if stream.map(|stream| stream.head.seq).unwrap_or_default() != *after {
+                return ready(Err(ImportRefusal::Stale)).boxed();
+            }
+            let ids = import.of(index).map(|new| &new.row.message_id);
+            let repeated = stream.and_then(|stream| stream.find(ids).first().map(|row| row.seq));
+            if let Some(seq) = repeated {
+                return ready(Err(ImportRefusal::Repeated { stream: name.clone(), seq })).boxed();
+            }
+        }
+        for row in import.rows {
+            let name = &import.streams[row.stream].name;
+            self.feed_now().push((name.clone(), row.seq));
+            streams.entry(name.clone()).or_default().import(row);
+        }
+        for ImportStream { name, head, .. } in import.streams {
+            streams.entry(name).or_default().head = head;
+        }
+        ready(Ok(())).boxed()
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {

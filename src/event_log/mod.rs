@@ -7,6 +7,9 @@
 
 mod audit;
 mod error;
+mod feed;
+#[cfg(test)]
+mod feed_laws;
 mod fold;
 mod memory;
 mod migrations;
@@ -21,6 +24,7 @@ mod stored;
 mod suite;
 #[cfg(test)]
 mod suite_presence;
+mod transfer;
 mod types;
 
 use std::{path::PathBuf, sync::Arc};
@@ -29,8 +33,10 @@ use tokio::time::Instant;
 
 pub use audit::SavedSnapshot;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
+pub use feed::{Feed, Published};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
-pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
+pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEvent};
+pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Position, Recorded, Snapshot, StreamName};
 
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
 
@@ -275,7 +281,11 @@ fn unwritable(why: stored::Why) -> Unavailable {
 }
 
 fn decode_all(stream: &StreamName, rows: Vec<Row>) -> Result<Vec<Recorded>, Damaged> {
-    let decode = |row: Row| -> Result<Recorded, stored::Why> {
+    rows.into_iter().map(|row| decode(stream, &row)).collect()
+}
+
+fn decode(stream: &StreamName, row: &Row) -> Result<Recorded, Damaged> {
+    let read = || -> Result<Recorded, stored::Why> {
         Ok(Recorded {
             seq: row.seq,
             version: row.version,
@@ -284,12 +294,7 @@ fn decode_all(stream: &StreamName, rows: Vec<Row>) -> Result<Vec<Recorded>, Dama
             event: stored::decode(&row.body, &row.cause)?,
         })
     };
-    rows.into_iter()
-        .map(|row| {
-            let seq = row.seq;
-            decode(row).map_err(|why| damaged(stream, seq, why))
-        })
-        .collect()
+    read().map_err(|why| damaged(stream, row.seq, why))
 }
 
 /// A stream has no gaps: a missing event is damage, never the end.

@@ -1,11 +1,11 @@
 //! What a database has to be able to do. Small on purpose: encoding, upcasting, paging by bytes and
 //! metrics sit above it, once for all databases.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
-use super::{Expected, Head, StreamName, Unavailable};
+use super::{Expected, Head, Position, StreamName, Unavailable};
 use crate::domain::{MessageId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -48,6 +48,85 @@ pub(super) struct Row {
     pub recorded_at: Timestamp,
     pub body: Vec<u8>,
     pub cause: Vec<u8>,
+}
+
+/// An event of any stream, as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct FeedRow {
+    pub position: Position,
+    pub stream: StreamName,
+    pub row: Row,
+}
+
+/// Where the feed ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// The greatest position known up to which no event can come any more: whatever is not there now never will be.
+    pub settled: Position,
+    /// The last position that was taken, maybe by an event that is not committed yet.
+    pub taken: Position,
+}
+
+/// Events as another log has recorded them; at least one of each of its streams.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Import {
+    /// Each stream once.
+    pub streams: Vec<ImportStream>,
+    /// In the order of their commits.
+    pub rows: Vec<ImportRow>,
+}
+
+/// A stream that events come into.
+#[derive(Debug, Clone)]
+pub(super) struct ImportStream {
+    pub name: StreamName,
+    /// Where it ends before them.
+    pub after: Seq,
+    /// Where it ends after them.
+    pub head: Head,
+}
+
+/// An event with the place and the time that it has in another log.
+#[derive(Debug, Clone)]
+pub(super) struct ImportRow {
+    /// Which of the streams.
+    pub stream: usize,
+    pub seq: Seq,
+    pub recorded_at: Timestamp,
+    pub row: NewRow,
+}
+
+impl Import {
+    /// A message that would happen twice in one of the streams.
+    pub(super) fn repeated(&self) -> Option<ImportRefusal> {
+        let mut ids = HashSet::new();
+        let twice = self.rows.iter().find(|row| !ids.insert((row.stream, &row.row.message_id)))?;
+        Some(ImportRefusal::Repeated { stream: self.streams[twice.stream].name.clone(), seq: twice.seq })
+    }
+
+    /// The events of one of the streams.
+    pub(super) fn of(&self, stream: usize) -> impl Iterator<Item = &ImportRow> {
+        self.rows.iter().filter(move |row| row.stream == stream)
+    }
+}
+
+/// Why nothing was imported.
+#[derive(Debug, Clone)]
+pub(super) enum ImportRefusal {
+    /// The stream ends elsewhere.
+    Stale,
+    /// A message of it is in the stream already, at another place.
+    Repeated {
+        stream: StreamName,
+        seq: Seq,
+    },
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for ImportRefusal {
+    fn from(reason: Unavailable) -> Self {
+        Self::Unavailable(reason)
+    }
 }
 
 /// A page of bodies of one stream, in order.
@@ -109,6 +188,11 @@ pub(super) trait Adapter: Send + Sync {
     /// The events that these messages caused, in the order of the stream.
     fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>>;
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>>;
+    fn ends(&self) -> Answer<'_, Ends>;
+    /// Up to `limit` events of all streams after a position, up to and including a settled one, by position.
+    fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>>;
+    /// Adds events as they are, all or none; durable once it returns `Ok`.
+    fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>>;
     /// The last place whose `key` is at most `value`, where what was trimmed counts as that; 0 when there is
     /// none, `None` without a stream.
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;

@@ -168,11 +168,16 @@ impl EventLog {
     /// answers how many events went.
     pub async fn trim_presence(&self, document: &DocumentId, before: Timestamp) -> Result<u64, ReadError> {
         let stream = StreamName::presence(document);
-        let oldest = self.adapter.rows(&stream, Seq(0), 1).await?;
-        if oldest.first().is_none_or(|row| row.recorded_at >= before) {
+        let (Some(oldest), Some(head)) = (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
+        else {
+            return Ok(0);
+        };
+        let to = self.seq_at(&stream, Timestamp(before.0.saturating_sub(1))).await?.unwrap_or_default();
+        // The newest stays: SQLite would give its position in the feed to the next event of all.
+        let to = to.min(Seq(head.seq.0.saturating_sub(1)));
+        if oldest.seq > to {
             return Ok(0);
         }
-        let to = self.seq_at(&stream, Timestamp(before.0.saturating_sub(1))).await?.unwrap_or_default();
         // Before anything goes: whoever folds the rest begins here.
         if self.saved_presence(document, Seq(u64::MAX >> 1)).await?.is_none_or(|saved| saved.seq < to) {
             self.save_presence(document, &self.presence(document).await?).await?;

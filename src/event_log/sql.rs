@@ -3,8 +3,8 @@
 use sqlx::{postgres::PgRow, sqlite::SqliteRow};
 
 use super::{
-    Head, StreamName,
-    port::{Key, Row, SnapshotRow},
+    Head, Position, StreamName,
+    port::{FeedRow, Key, Row, SnapshotRow},
 };
 use crate::domain::{Seq, Timestamp, Version};
 
@@ -108,6 +108,12 @@ pub(super) fn event(row: &impl Columns) -> sqlx::Result<Row> {
         body: row.bytes(4)?.to_vec(),
         cause: row.bytes(5)?.to_vec(),
     })
+}
+
+/// Of a page of the feed: an event, its position and the name of its stream.
+pub(super) fn feed(row: &impl Columns) -> sqlx::Result<FeedRow> {
+    let (position, stream) = (Position(row.count(6)?), StreamName::recorded(row.text(7)?));
+    Ok(FeedRow { position, stream, row: event(row)? })
 }
 
 /// Of [`SNAPSHOT`].

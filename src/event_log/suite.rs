@@ -371,6 +371,8 @@ pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
 }
 
+pub(super) use super::feed_laws::*;
+
 /// Declares a test of each law for one kind of log.
 macro_rules! for_every_law {
     ($make:expr) => {
@@ -385,6 +387,13 @@ macro_rules! for_every_law {
             attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
+            the_feed_has_all_streams_in_the_order_of_their_commits the_feed_is_resumed_from_any_position
+            a_reader_killed_again_and_again_sees_every_event_once a_feed_waits_for_what_comes
+            events_of_another_log_are_taken_in_to_the_letter
+            an_import_goes_on_where_it_was_interrupted_and_takes_what_is_new
+            an_import_refuses_what_the_log_says_otherwise_and_takes_nothing_of_its_batch a_message_is_imported_once
+            a_stream_whose_front_was_trimmed_is_imported_as_it_is
+            an_import_and_an_append_at_once_leave_the_stream_whole
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(

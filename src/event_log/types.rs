@@ -38,6 +38,15 @@ impl StreamName {
         Ok(Self(text.into()))
     }
 
+    /// Reads a name that another log has accepted, of whatever kind.
+    pub fn of_any_kind(text: &str) -> Result<Self, IdError> {
+        let unknown = IdError { what: "stream", allowed: "a kind and an id, as in document:ID" };
+        let (kind, id) = text.split_once(':').ok_or(unknown.clone())?;
+        let fits = !kind.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        DocumentId::parse(id)?;
+        if fits { Ok(Self(text.into())) } else { Err(unknown) }
+    }
+
     /// The document whose stream this is; `None` for a stream of another kind.
     pub fn document_id(&self) -> Option<DocumentId> {
         DocumentId::parse(self.0.strip_prefix(DOCUMENT)?).ok()
@@ -136,6 +145,17 @@ pub struct Recorded {
     pub recorded_at: Timestamp,
     /// What happened.
     pub event: Event,
+}
+
+/// The place of an event among those of all streams, in the order of their commits; it grows, with gaps. 0 stands
+/// before the first. It belongs to one database: an imported event gets a new one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// What a fold needs of an event, and no more: every column read costs.

@@ -1,7 +1,9 @@
 //! The log in Postgres: a few connections that append, each with its share of the streams, and a few that read.
 
 mod bell;
+mod feed;
 mod group;
+mod import;
 mod judge;
 mod lane;
 mod open;
@@ -28,8 +30,8 @@ use tokio_util::task::TaskTracker;
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, OpenError, StreamName, Unavailable,
-    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
+    AppliedMigration, Head, OpenError, Position, StreamName, Unavailable,
+    port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
     sql::{self, Columns, limited, signed},
 };
 use crate::{
@@ -37,6 +39,7 @@ use crate::{
     telemetry::Metrics,
 };
 use bell::bell;
+use feed::Horizon;
 use lane::{Command, Lane, QUEUE};
 use open::{Shared, within};
 use readers::Readers;
@@ -44,6 +47,7 @@ use readers::Readers;
 pub(super) struct Postgres {
     settings: Shared,
     readers: Readers,
+    horizon: Horizon,
     lanes: Vec<mpsc::Sender<Command>>,
     tasks: TaskTracker,
 }
@@ -72,7 +76,8 @@ impl Postgres {
         });
         let lanes = lanes.collect();
         tasks.close();
-        Ok(Self { settings, readers, lanes, tasks })
+        let horizon = Horizon::new(Arc::clone(&settings));
+        Ok(Self { settings, readers, horizon, lanes, tasks })
     }
 
     /// Only brings a database up to date.
@@ -169,6 +174,10 @@ impl Postgres {
 
 const FIND: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND message_id = ANY ($2) ORDER BY seq";
+/// The limit comes first: no plan for more events than are wanted.
+const FEED: &str = "SELECT e.seq, e.version, e.recorded_at, e.message_id, e.body, e.cause, e.position, s.name
+    FROM (SELECT * FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e
+    JOIN streams AS s ON s.id = e.stream ORDER BY e.position";
 const SAVE_SNAPSHOT: &str = "INSERT INTO snapshots (stream, seq, version, last_modified, content)
     SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1
     ON CONFLICT (stream, seq) DO UPDATE SET version = excluded.version, last_modified = excluded.last_modified,
@@ -217,6 +226,26 @@ impl Adapter for Postgres {
         self.one(sqlx::query(sql::HEAD).bind(stream.as_str()), sql::head).boxed()
     }
 
+    fn ends(&self) -> Answer<'_, Ends> {
+        self.horizon.ends().boxed()
+    }
+
+    fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>> {
+        let query = sqlx::query(FEED).bind(signed(after.0)).bind(signed(to.0)).bind(limited(limit));
+        self.all(query, sql::feed).boxed()
+    }
+
+    fn import(&self, events: Import) -> BoxFuture<'_, Result<(), ImportRefusal>> {
+        async move {
+            let mut reader = self.readers.take().await?;
+            let verdict =
+                within(self.settings.patience.answer, import::import(&mut reader.connection, &events)).await?;
+            reader.give_back();
+            verdict
+        }
+        .boxed()
+    }
+
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
         let query = sqlx::query(sql::last_at_most(key)).bind(stream.as_str()).bind(value);
         self.one(query, |row| row.count(0).map(Seq)).boxed()
@@ -256,6 +285,7 @@ impl Adapter for Postgres {
                 let _already = lane.send(Command::Close).await;
             }
             self.tasks.wait().await;
+            self.horizon.close().await;
             self.readers.close().await;
         }
         .boxed()

@@ -28,9 +28,9 @@ pub(super) struct Known {
 
 /// A stream's row.
 #[derive(Clone, Copy)]
-struct Place {
-    id: i64,
-    head: Head,
+pub(super) struct Place {
+    pub id: i64,
+    pub head: Head,
 }
 
 /// How many streams are remembered; beyond, all are forgotten.
@@ -42,16 +42,25 @@ impl Known {
         *self = Self::default();
     }
 
+    /// What was learned of a stream.
+    pub(super) fn place(&self, stream: &StreamName) -> Option<Place> {
+        self.streams.get(stream).copied()
+    }
+
     /// Learns where these streams end. A stream that is not there yet gets an id.
-    async fn learn(&mut self, connection: &mut SqliteConnection, group: &[NewRows]) -> sqlx::Result<()> {
-        let mut unknown: HashSet<_> = group.iter().map(|append| &append.stream).collect();
+    pub(super) async fn learn<'a>(
+        &mut self,
+        connection: &mut SqliteConnection,
+        streams: impl Iterator<Item = &'a StreamName> + Clone,
+    ) -> sqlx::Result<()> {
+        let mut unknown: HashSet<_> = streams.clone().collect();
         unknown.retain(|stream| !self.streams.contains_key(*stream));
         if unknown.is_empty() {
             return Ok(());
         }
         if self.streams.len() + unknown.len() > REMEMBERED {
             self.streams.clear();
-            unknown.extend(group.iter().map(|append| &append.stream));
+            unknown.extend(streams);
         }
         let names = rows::list(unknown.iter().map(|stream| stream.as_str()));
         for row in sqlx::query(rows::HEADS).bind(names).fetch_all(&mut *connection).await? {
@@ -82,7 +91,7 @@ pub(super) async fn together(
     known: &mut Known,
     group: &[NewRows],
 ) -> Result<Vec<Head>, Trouble> {
-    known.learn(connection, group).await?;
+    known.learn(connection, group.iter().map(|append| &append.stream)).await?;
     let plan = Plan::of(known, group).ok_or(Trouble::Conflict)?;
     write(connection, &plan.stream_rows(), &plan.events, Transaction::Own).await?;
     let Plan { places, heads, .. } = plan;
@@ -153,7 +162,7 @@ async fn objection(
     known: &mut Known,
     append: &NewRows,
 ) -> Result<Option<Refusal>, Trouble> {
-    known.learn(connection, std::slice::from_ref(append)).await?;
+    known.learn(connection, std::iter::once(&append.stream)).await?;
     let head = known.streams.get(&append.stream).map(|place| place.head.seq).unwrap_or_default();
     if !append.expected.admits(head) {
         return Ok(Some(Refusal::Stale { head }));

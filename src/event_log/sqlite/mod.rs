@@ -1,6 +1,7 @@
 //! The log in SQLite: one file, one connection that writes, a few that read.
 
 mod group;
+mod import;
 mod insert;
 mod open;
 mod rows;
@@ -18,9 +19,9 @@ use tokio_util::task::TaskTracker;
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, OpenError, StreamName, Unavailable,
-    port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
-    sql::{self, Columns, limited, signed},
+    AppliedMigration, Head, OpenError, Position, StreamName, Unavailable,
+    port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
+    sql::{self, Columns, limited, signed, unsigned},
 };
 use crate::{
     domain::{MessageId, Seq},
@@ -130,6 +131,22 @@ impl Adapter for Sqlite {
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
         let query = sqlx::query(sql::HEAD).bind(stream.shared());
         read(async { query.fetch_optional(&self.readers).await?.as_ref().map(sql::head).transpose() })
+    }
+
+    fn ends(&self) -> Answer<'_, Ends> {
+        read(async {
+            let last = Position(unsigned(sqlx::query_scalar(rows::LAST).fetch_one(&self.readers).await?));
+            Ok(Ends { settled: last, taken: last })
+        })
+    }
+
+    fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>> {
+        let query = sqlx::query(rows::FEED).bind(signed(after.0)).bind(signed(to.0)).bind(limited(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::feed).collect() })
+    }
+
+    fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>> {
+        self.ask(|to| Command::Import(import, to)).boxed()
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {

@@ -6,6 +6,16 @@ pub(super) const NEXT_STREAM: &str = "SELECT coalesce(max(id), 0) + 1 FROM strea
 pub(super) const FIND: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1)
       AND message_id IN (SELECT value FROM json_each($2)) ORDER BY seq";
+pub(super) const FIND_ONE: &str = "SELECT seq FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1)
+      AND message_id IN (SELECT value FROM json_each($2)) ORDER BY seq LIMIT 1";
+/// There is one writer at a time, so positions grow in the order of commits, and all that are taken are settled.
+pub(super) const LAST: &str = "SELECT coalesce(max(position), 0) FROM events";
+/// `CROSS JOIN` keeps SQLite from beginning with the streams.
+pub(super) const FEED: &str =
+    "SELECT e.seq, e.version, e.recorded_at, e.message_id, e.body, e.cause, e.position, s.name
+    FROM events e CROSS JOIN streams s ON s.id = e.stream
+    WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position LIMIT $3";
 /// A whole page in one value: what costs is the number of values that cross from SQLite's thread.
 pub(super) const BODIES_JOINED: &str = "SELECT count(*), max(seq), group_concat(body, char(10))
     FROM (SELECT seq, body FROM events WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2

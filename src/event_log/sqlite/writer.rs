@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     group::{Known, one_by_one, together},
+    import::import,
     open::Settings,
     trouble::{Trouble, unavailable},
     wal::Wal,
@@ -19,7 +20,7 @@ use crate::{
     domain::Seq,
     event_log::{
         Head, StreamName, Unavailable, UnavailableKind,
-        port::{NewRows, Refusal, SnapshotRow},
+        port::{Import, ImportRefusal, NewRows, Refusal, SnapshotRow},
         sql::{self, signed},
     },
     telemetry::Metrics,
@@ -28,6 +29,7 @@ use crate::{
 /// What the writer is asked to do, and whom to tell.
 pub(super) enum Command {
     Append(NewRows, oneshot::Sender<Result<Head, Refusal>>),
+    Import(Import, oneshot::Sender<Result<(), ImportRefusal>>),
     /// Answered with the number of rows that changed.
     Other(Task, oneshot::Sender<Result<u64, Unavailable>>),
     /// Do what was asked before, and end.
@@ -87,6 +89,10 @@ impl Writer {
                             self.commit(std::mem::take(&mut group)).await;
                         }
                     }
+                    Command::Import(import, answer) => {
+                        self.commit(std::mem::take(&mut group)).await;
+                        let _gone = answer.send(self.import(import).await);
+                    }
                     Command::Other(task, answer) => {
                         // Behind the appends that were asked for before it.
                         self.commit(std::mem::take(&mut group)).await;
@@ -144,6 +150,21 @@ impl Writer {
                 return Err(reason);
             }
             attempt += 1;
+        }
+    }
+
+    async fn import(&mut self, events: Import) -> Result<(), ImportRefusal> {
+        let connection = connect(&self.settings, &mut self.connection).await?;
+        let outcome = import(connection, &mut self.known, &events).await;
+        if let Ok(Err(_)) = outcome {
+            roll_back(connection).await;
+        }
+        match outcome {
+            Ok(verdict) => {
+                self.wal.after_commit(connection, &self.metrics).await;
+                verdict
+            }
+            Err(trouble) => Err(self.recover(trouble).await.into()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The suite on Postgres, and what only a Postgres can do wrong.
 
 mod faults;
+mod feed;
 mod nodes;
 mod opening;
 #[path = "../../../../tests/support/postgres.rs"]
