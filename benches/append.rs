@@ -360,7 +360,8 @@ fn edits(
         });
         let place = usize::try_from(seq)?;
         let applied = Delta::new().retain(place).insert("a", Attributes::NONE);
-        let event = Event::Edited(Edited { applied, in_code_points: None, transformed: false, cause });
+        let event =
+            Event::Edited(Edited { applied, in_code_points: None, transformed: false, placed: Vec::new(), cause });
         Ok(NewEvent { message_id: MessageId::parse(&new_id().to_string())?, version: Version(seq + 1), event })
     });
     let events = events.collect::<Outcome<_>>()?;

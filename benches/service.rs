@@ -28,7 +28,8 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use scriptorium::{
     domain::{
-        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+        Cause, ClientId, DocumentId, Edited, Effect, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId,
+        Version,
     },
     event_log::{Append, EventLog, Expected, NewEvent, Options, Snapshot, StreamName},
     projection::Document,
@@ -525,8 +526,10 @@ async fn refold(directory: &Path, expected: &Document) -> Outcome<()> {
             break;
         }
         for change in page {
-            folded.edit(&change.applied)?;
-            deltas.push(change.applied);
+            folded.apply(&change.effect)?;
+            if let Effect::Edited { applied, .. } = change.effect {
+                deltas.push(applied);
+            }
         }
     }
     let from_log = started.elapsed();
@@ -634,7 +637,9 @@ fn event(client: u64, version: u64, position: usize, _: Timestamp) -> Outcome<(N
         encoding: PositionEncoding::Utf16,
         received: Arc::from(serde_json::value::RawValue::from_string(received)?),
     };
-    let edited = Edited { applied: applied.clone(), in_code_points: None, transformed: false, cause: Arc::new(cause) };
+    let (applied, cause) = (applied.clone(), Arc::new(cause));
+    let edited =
+        Edited { applied: applied.clone(), in_code_points: None, transformed: false, placed: Vec::new(), cause };
     let message_id = MessageId::parse(&format!("c{client:02}-00-{version:08}"))?;
     Ok((NewEvent { message_id, version: Version(version), event: Event::Edited(edited) }, applied))
 }
@@ -659,8 +664,7 @@ async fn write_history(directory: &Path, edits: u64) -> Outcome<Document> {
             position += 1;
             events.push(event);
             if version == edits - 900 {
-                let content = document.content().to_delta();
-                let snapshot = Snapshot { seq: Seq(version), version: Version(version), last_modified: None, content };
+                let snapshot = Snapshot::of(&document);
                 // Saved once its events are in the log.
                 log.append(Append { stream: stream.clone(), expected, recorded_at: Timestamp(1), events }).await?;
                 log.save_snapshot(&stream, &snapshot).await?;

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::{
     auth::{Authenticator, SetupError},
     clock::Clock,
-    domain::NodeId,
+    domain::{CommentLimits, NodeId},
     event_log::{EventLog, OpenError, Options, ReadError},
     live::{DocumentSettings, Live, Node},
     server::Shared,
@@ -174,6 +174,7 @@ fn document_settings(settings: &Settings) -> DocumentSettings {
         idle_unload: documents.idle_unload,
         patience: settings.heartbeat.timeout,
         document_length: limits.document_length,
+        comments: CommentLimits { comments: settings.limits.comments, bytes: settings.limits.comment_bytes },
     }
 }
 

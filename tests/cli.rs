@@ -68,7 +68,8 @@ impl Scene {
             encoding: PositionEncoding::Utf16,
             received: to_raw_value(&json!({ "version": expected.0 })).unwrap().into(),
         };
-        let edited = Edited { applied, in_code_points: None, transformed: false, cause: Arc::new(cause) };
+        let edited =
+            Edited { applied, in_code_points: None, transformed: false, placed: Vec::new(), cause: Arc::new(cause) };
         let events = vec![NewEvent {
             message_id: MessageId::parse(&format!("m{}", expected.0 + 1)).unwrap(),
             version: Version(expected.0 + 1),
@@ -204,6 +205,7 @@ async fn replay_prints_rich_text_and_everything_that_is_known() {
         json!({
             "id": "b", "version": 1, "seq": 1, "content": "hello", "delta": delta,
             "metadata": { "word_count": 1, "last_modified": "2026-01-01T00:00:01.000Z" },
+            "comments": [],
         })
     );
 }
@@ -306,7 +308,7 @@ async fn verify_reports_every_way_in_which_stored_state_can_differ() {
         ("UPDATE streams SET version = 4 WHERE name = 'document:a'", "a: the head is of version 4 at "),
         ("UPDATE streams SET seq = 4 WHERE name = 'document:a'", "a: there are events behind the head, which is at 4"),
         ("UPDATE snapshots SET version = 4 WHERE seq = 5", "a: snapshot 5 is of version 4, its events make 5"),
-        ("UPDATE snapshots SET last_modified = 4 WHERE seq = 5", "a: snapshot 5 has another time than its last event"),
+        ("UPDATE snapshots SET last_modified = 4 WHERE seq = 5", "a: snapshot 5 has another time than its last edit"),
         ("UPDATE snapshots SET content = 'rubbish' WHERE seq = 5", "a: snapshot 5 is damaged: "),
         (
             "UPDATE snapshots SET content = (SELECT content FROM snapshots WHERE seq = 1) WHERE seq = 5",

@@ -121,8 +121,13 @@ async fn write_in(log: &EventLog, count: u64, most: u64) {
                 received: serde_json::value::RawValue::from_string(received).unwrap().into(),
             };
             let applied = Delta::new().insert(texts[turn % texts.len()], Attributes::NONE);
-            let event =
-                Event::Edited(Edited { applied, in_code_points: None, transformed: true, cause: Arc::new(cause) });
+            let event = Event::Edited(Edited {
+                applied,
+                in_code_points: None,
+                transformed: true,
+                placed: Vec::new(),
+                cause: Arc::new(cause),
+            });
             NewEvent { message_id: MessageId::parse(&format!("m \"{version}é")).unwrap(), version, event }
         });
         let events: Vec<_> = events.collect();
@@ -247,6 +252,7 @@ async fn a_database_that_says_something_else_refuses_the_import() {
     let event = Event::Edited(Edited {
         applied: Delta::new().insert("mine", Attributes::NONE),
         in_code_points: None,
+        placed: Vec::new(),
         transformed: false,
         cause: Arc::new(Cause {
             user: UserId::parse("bob").unwrap(),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use scriptorium::{
-    domain::{ClientId, DocumentId, PositionEncoding},
+    domain::{ClientId, CommentCommand, DocumentId, PositionEncoding},
     protocol::{
         Refusal,
-        document::{ClientEvent, EditLimits, EditMessage, Reader, SentOperation, is_same_json, read_sent},
+        document::{
+            ClientEvent, CommentMessage, EditLimits, EditMessage, Reader, SentOperation, is_same_json, read_sent,
+        },
     },
     text::{Attributes, CodePoints, Content, Delta, Op, Priority, RichText, Utf16},
 };
@@ -39,6 +41,7 @@ pub(crate) fn check(frame: &str) -> Tally {
             client_id: ClientId::parse("ann-1").expect("an id"),
             encoding,
             limits: LIMITS,
+            make_id: || "made-up".to_owned(),
         };
         match reader.read_frame(frame) {
             Err(refusal) => tally.refuse(&refusal),
@@ -47,6 +50,7 @@ pub(crate) fn check(frame: &str) -> Tally {
                     match message.map(|message| message.event) {
                         Err(refusal) => tally.refuse(&refusal),
                         Ok(ClientEvent::Edit(edit)) => tally.edit(frame, &edit, encoding),
+                        Ok(ClientEvent::Comment(comment)) => tally.comment(frame, &comment),
                         Ok(
                             ClientEvent::Cursor(_)
                             | ClientEvent::Typing(_)
@@ -70,6 +74,16 @@ impl Tally {
         assert!(data["message"].as_str().is_some_and(|words| !words.is_empty()), "{data}");
         let size = data.to_string().len();
         assert!(size <= LARGEST_REFUSAL, "a refusal of {size} bytes: {}", data["error_code"]);
+    }
+
+    fn comment(&mut self, frame: &str, comment: &CommentMessage) {
+        assert!(comment.received.get().len() <= frame.len());
+        assert!(is_same_json(&comment.received, &comment.received));
+        if let CommentCommand::Add { content, position, .. } = &comment.command {
+            assert!((1..=10_000).contains(&content.chars().count()) && content.len() <= frame.len());
+            assert!(position.is_none_or(|position| position.start < position.end));
+        }
+        self.other += 1;
     }
 
     fn edit(&mut self, frame: &str, edit: &EditMessage, encoding: PositionEncoding) {

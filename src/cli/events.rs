@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    domain::{DocumentId, Event, MessageId, Seq},
+    domain::{CommentCause, CommentChange, Commented, DocumentId, Edited, Event, MessageId, Place, Placed, Seq},
     event_log::{EventLog, Head, Position, Published, Recorded, StreamName},
     protocol::OpsJson,
     settings::Settings,
@@ -121,15 +121,30 @@ fn published_as_json(published: Published) -> Value {
 }
 
 fn as_json(stream: &StreamName, recorded: &Recorded) -> Value {
-    let Event::Edited(edited) = &recorded.event;
-    let cause = &edited.cause;
-    json!({
+    let common = json!({
         "document": database::shown(stream),
         "seq": recorded.seq.0,
         "version": recorded.version,
-        "type": "edited",
         "message_id": recorded.message_id.as_str(),
         "time": recorded.recorded_at.to_string(),
+    });
+    let special = match &recorded.event {
+        Event::Edited(edited) => edited_as_json(edited),
+        Event::Commented(commented, cause) => commented_as_json(commented, cause),
+    };
+    match (common, special) {
+        (Value::Object(mut common), Value::Object(special)) => {
+            common.extend(special);
+            Value::Object(common)
+        }
+        (common, _) => common,
+    }
+}
+
+fn edited_as_json(edited: &Edited) -> Value {
+    let cause = &edited.cause;
+    let mut json = json!({
+        "type": "edited",
         "user": cause.user.as_str(),
         "client": cause.client.as_str(),
         "base": cause.base,
@@ -137,5 +152,48 @@ fn as_json(stream: &StreamName, recorded: &Recorded) -> Value {
         "transformed": edited.transformed,
         "applied": OpsJson(edited.applied.ops()),
         "received": cause.received,
-    })
+    });
+    if !edited.placed.is_empty() {
+        json["anchors"] = edited.placed.iter().map(placed_as_json).collect();
+    }
+    json
+}
+
+fn placed_as_json(Placed { thread, place }: &Placed) -> Value {
+    json!({"thread_id": thread.as_str(), "position": position(place)})
+}
+
+fn position(place: &Place) -> Value {
+    json!({"start": place.utf16.start, "end": place.utf16.end})
+}
+
+fn commented_as_json(commented: &Commented, cause: &CommentCause) -> Value {
+    let change = &commented.change;
+    let mut json = json!({
+        "type": match change {
+            CommentChange::Added(_) => "comment_added",
+            CommentChange::Updated { .. } => "comment_updated",
+            CommentChange::Resolved { .. } => "comment_resolved",
+            CommentChange::Reopened { .. } => "comment_reopened",
+            CommentChange::Deleted { .. } => "comment_deleted",
+        },
+        "user": commented.by.as_str(),
+        "client": cause.client.as_str(),
+        "base": cause.base,
+        "comment_id": change.comment().as_str(),
+        "thread_id": change.thread().as_str(),
+        "received": cause.received,
+    });
+    match change {
+        CommentChange::Added(new) => {
+            json["content"] = new.content.as_ref().into();
+            if let Some(begins) = &new.begins {
+                json["position"] = position(&begins.place);
+                json["quote"] = begins.quote.as_ref().into();
+            }
+        }
+        CommentChange::Updated { content, .. } => json["content"] = content.as_ref().into(),
+        CommentChange::Resolved { .. } | CommentChange::Reopened { .. } | CommentChange::Deleted { .. } => (),
+    }
+    json
 }

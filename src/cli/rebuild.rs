@@ -8,7 +8,6 @@ use crate::{
     event_log::{EventLog, Head, ReadError, Snapshot, StreamName},
     projection::Document,
     settings::Settings,
-    text::Utf16,
 };
 
 use super::{Failure, database, output, progress};
@@ -55,11 +54,5 @@ async fn rebuild(log: &EventLog, stream: &StreamName, head: Head, bar: &Progress
     log.fold(stream, &mut document, head.seq, |seq| bar.set_position(before + seq.0)).await?;
     bar.set_position(before + head.seq.0);
     log.drop_snapshots(stream).await?;
-    let snapshot = Snapshot {
-        seq: document.seq(),
-        version: document.version(),
-        last_modified: document.last_modified(),
-        content: document.content().to_delta::<Utf16>(),
-    };
-    Ok(log.save_snapshot(stream, &snapshot).await?)
+    Ok(log.save_snapshot(stream, &Snapshot::of(&document)).await?)
 }

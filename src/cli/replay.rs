@@ -1,12 +1,14 @@
 //! `replay`: a document as it was.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    domain::{DocumentId, Seq, Timestamp, Version},
+    domain::{DocumentId, Seq, Stretch, Timestamp, Version},
     event_log::{EventLog, Head, StreamName},
-    projection::Document,
+    projection::{Comment, Document, Stamp, Thread},
     protocol::OpsJson,
     settings::Settings,
     text::Utf16,
@@ -95,8 +97,32 @@ impl Replay {
                     "word_count": content.word_count(),
                     "last_modified": document.last_modified().map(Timestamp::to_rfc3339),
                 },
+                "comments": document.comments().threads().into_iter().map(thread_as_json).collect::<Value>(),
             }))?,
         }
         Ok(())
     }
+}
+
+/// A thread; its position counts UTF-16 units.
+fn thread_as_json((thread, at): (&Thread, Stretch)) -> Value {
+    let stamp = |stamp: &Stamp| json!({"by": stamp.by.as_str(), "at": stamp.at.to_rfc3339()});
+    let comment = |comment: &Arc<Comment>| {
+        json!({
+            "id": comment.id.as_str(),
+            "author_id": comment.author.as_str(),
+            "author_name": comment.author_name.as_deref(),
+            "content": &*comment.content,
+            "created_at": comment.created_at.to_rfc3339(),
+            "updated": comment.updated.as_ref().map(stamp),
+        })
+    };
+    json!({
+        "thread_id": thread.id.as_str(),
+        "position": {"start": at.start, "end": at.end},
+        "orphaned": at.is_empty(),
+        "quote": &*thread.quote,
+        "resolved": thread.resolved.as_ref().map(stamp),
+        "comments": thread.comments.iter().map(comment).collect::<Value>(),
+    })
 }

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use crate::{
     domain::{Edited, Event, Seq},
     event_log::{EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
-    projection::Document,
+    projection::{Document, Misfit},
     protocol::document::{SentOperation, read_sent},
     settings::Settings,
     text::Utf16,
@@ -153,26 +153,25 @@ impl<'a> Audit<'a> {
         let (seq, version, recorded_at) = (recorded.seq, recorded.version, recorded.recorded_at);
         self.report.events += 1;
         let knows_predecessor = self.last.seq.next() == seq;
-        if knows_predecessor && version != self.last.version.next() {
-            let before = self.last.version;
+        let is_edit = matches!(recorded.event, Event::Edited(_));
+        let before = self.last.version;
+        if knows_predecessor && version != if is_edit { before.next() } else { before } {
             self.differs(format_args!("event {seq} is of version {version}, the one before it of {before}"))?;
         }
         if recorded_at < self.last.recorded_at {
             self.differs(format_args!("event {seq} was recorded before the one before it"))?;
         }
         self.last = Head { seq, version, recorded_at };
-        let Event::Edited(edited) = &recorded.event;
-        if says_otherwise(edited) {
+        if let Event::Edited(edited) = &recorded.event
+            && says_otherwise(edited)
+        {
             self.differs(format_args!("event {seq} does something else than its message asked for"))?;
         }
-        if let Some(document) = &mut self.folded {
-            match document.edit(&edited.applied) {
-                Ok(()) => document.modified_at(recorded_at),
-                Err(why) => {
-                    self.differs(format_args!("event {seq} does not fit the document before it: {why}"))?;
-                    self.lose_track();
-                }
-            }
+        if let Some(document) = &mut self.folded
+            && let Err(why) = fold(document, recorded)
+        {
+            self.differs(format_args!("event {seq} does not fit the document before it: {why}"))?;
+            self.lose_track();
         }
         self.compare_snapshots(seq)
     }
@@ -228,6 +227,17 @@ impl<'a> Audit<'a> {
     }
 }
 
+fn fold(document: &mut Document, recorded: &Recorded) -> Result<(), Misfit> {
+    match &recorded.event {
+        Event::Edited(edited) => {
+            document.apply_edit(&edited.applied, &edited.placed)?;
+            document.modified_at(recorded.recorded_at);
+            Ok(())
+        }
+        Event::Commented(commented, _) => document.comment(commented),
+    }
+}
+
 /// Whether an event that was applied as it came says something else than its message. Of one that had to be
 /// transformed this does not tell: only a snapshot behind it does.
 fn says_otherwise(edited: &Edited) -> bool {
@@ -250,6 +260,9 @@ fn difference(snapshot: &Snapshot, document: &Document) -> Option<String> {
     if snapshot.content != document.content().to_delta::<Utf16>() {
         return Some("has other content than its events make".to_owned());
     }
+    if snapshot.comments != document.comments().saved() {
+        return Some("has other comments than its events make".to_owned());
+    }
     let same_time = snapshot.last_modified == document.last_modified();
-    (!same_time).then(|| "has another time than its last event".to_owned())
+    (!same_time).then(|| "has another time than its last edit".to_owned())
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::text::{CodePoints, Delta, Utf16};
 
-use super::{ClientId, MessageId, UserId, Version};
+use super::{ClientId, CommentCause, Commented, MessageId, Placed, UserId, Version};
 
 /// What positions and lengths on a connection count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -33,6 +33,22 @@ impl PositionEncoding {
 pub enum Event {
     /// The text was edited; the document has one version more.
     Edited(Edited),
+    /// Something happened to a comment; the document keeps its version.
+    Commented(Commented, Arc<CommentCause>),
+}
+
+/// What an event did, without who asked for it and how: what a fold needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The text was edited.
+    Edited {
+        /// The change of the document as of the version before.
+        applied: Delta<Utf16>,
+        /// The threads that found their text again, or their place in it.
+        placed: Vec<Placed>,
+    },
+    /// Something happened to a comment.
+    Commented(Commented),
 }
 
 /// An edit, as it was applied and as it came.
@@ -44,6 +60,8 @@ pub struct Edited {
     pub in_code_points: Option<Delta<CodePoints>>,
     /// Whether `applied` differs from what was sent.
     pub transformed: bool,
+    /// The threads whose text came back with this edit, and where they are after it. Nearly always empty.
+    pub placed: Vec<Placed>,
     /// Who asked for it, and how.
     pub cause: Arc<Cause>,
 }

@@ -60,6 +60,14 @@ id!(
     ClientId, "client_id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
 );
 id!(
+    /// Names a comment.
+    CommentId, "comment.id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
+);
+id!(
+    /// Names a thread: a comment and the replies to it.
+    ThreadId, "thread_id", "A-Z a-z 0-9 . _ - : / ~", is_id_character
+);
+id!(
     /// Names a user.
     UserId, "user_id", "anything but control characters", |c| !c.is_control()
 );

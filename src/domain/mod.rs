@@ -2,6 +2,7 @@
 //!
 //! Pure: time and ids come in with the event.
 
+mod comment;
 mod context;
 mod event;
 mod ids;
@@ -10,9 +11,13 @@ mod rejection;
 mod revocation;
 mod timestamp;
 
+pub use comment::{
+    CommentCause, CommentChange, CommentCommand, CommentLimits, Commented, Commenter, Named, NewComment, NewThread,
+    Place, Placed, Stretch,
+};
 pub use context::Context;
-pub use event::{Cause, Edited, Event, PositionEncoding};
-pub use ids::{ClientId, DocumentId, IdError, MessageId, NodeId, Seq, TokenId, UserId, Version};
+pub use event::{Cause, Edited, Effect, Event, PositionEncoding};
+pub use ids::{ClientId, CommentId, DocumentId, IdError, MessageId, NodeId, Seq, ThreadId, TokenId, UserId, Version};
 pub use presence::{ConnectionName, Cursor, Joined, Left, Moved, PresenceEvent, Profile, Typed};
 pub use rejection::Rejection;
 pub use revocation::{Revocation, Revoked};

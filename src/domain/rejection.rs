@@ -2,9 +2,9 @@
 
 use crate::text::EditError;
 
-use super::{MessageId, Version};
+use super::{CommentId, MessageId, ThreadId, Version};
 
-/// Why an edit is not committed. The log holds nothing of it, and its message id may be used again.
+/// Why an edit or a comment is not committed. The log holds nothing of it, and its message id may be used again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It refers to a version that does not exist yet.
@@ -39,6 +39,46 @@ pub enum Rejection {
     PredecessorRefused {
         /// The predecessor.
         after: MessageId,
+    },
+    /// There is no such comment.
+    #[error("there is no comment {comment} in this document")]
+    CommentNotFound {
+        /// The comment that was named.
+        comment: CommentId,
+    },
+    /// There is no such thread.
+    #[error("there is no thread {thread} in this document")]
+    ThreadNotFound {
+        /// The thread that was named.
+        thread: ThreadId,
+    },
+    /// Only its author may change a comment, or an admin.
+    #[error("only the author of comment {comment} and an admin may do this")]
+    NotTheAuthor {
+        /// The comment.
+        comment: CommentId,
+        /// What the user may do, by the long names.
+        permissions: Vec<&'static str>,
+    },
+    /// A field of a comment does not fit the comments that are there.
+    #[error("`{path}` must be {expected}")]
+    CommentDoesNotFit {
+        /// Where the field is in the message.
+        path: &'static str,
+        /// What it would have to be.
+        expected: &'static str,
+    },
+    /// The document has too many comments, or they are too long together.
+    #[error("the document would have {would_have} {what}, at most {limit} are allowed ({setting})")]
+    TooManyComments {
+        /// What there would be too much of.
+        what: &'static str,
+        /// How much it would have.
+        would_have: usize,
+        /// How much it may have.
+        limit: usize,
+        /// The setting that says so.
+        setting: &'static str,
     },
     /// Another message of this stream already has its id.
     #[error("this message_id was used before, for something else")]

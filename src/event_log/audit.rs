@@ -20,7 +20,8 @@ impl EventLog {
             let Some(row) = self.adapter.snapshot(stream, place).await? else { break };
             let SnapshotRow { seq, version, last_modified, content } = row;
             let snapshot = stored::decode_snapshot(content.as_bytes());
-            let snapshot = snapshot.map(|content| Snapshot { seq, version, last_modified, content });
+            let snapshot =
+                snapshot.map(|(content, comments)| Snapshot { seq, version, last_modified, content, comments });
             found.push(SavedSnapshot { seq, snapshot });
             at_most = seq.0.checked_sub(1).map(Seq);
         }

@@ -6,6 +6,8 @@
 //! write: (stream, seq) and (stream, message).
 
 mod audit;
+#[cfg(test)]
+mod comment_laws;
 mod error;
 mod feed;
 #[cfg(test)]
@@ -185,8 +187,8 @@ impl EventLog {
             let bodies = self.adapter.bodies(stream, from, wanted).await?;
             without_gaps(stream, from, bodies.seqs.iter().copied())?;
             for (seq, body) in bodies.iter() {
-                let applied = stored::decode_body(body).map_err(|why| damaged(stream, seq, why))?;
-                changes.push(Change { seq, applied });
+                let effect = stored::decode_body(body).map_err(|why| damaged(stream, seq, why))?;
+                changes.push(Change { seq, effect });
             }
             if bodies.seqs.len() < wanted {
                 break;
@@ -224,7 +226,7 @@ impl EventLog {
 
     /// Saves a snapshot of a stream that has events. Only the newest few of a stream are kept.
     pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
-        let content = stored::encode_snapshot(&snapshot.content).map_err(unwritable)?.into();
+        let content = stored::encode_snapshot(&snapshot.content, &snapshot.comments).map_err(unwritable)?.into();
         let Snapshot { seq, version, last_modified, .. } = *snapshot;
         let row = SnapshotRow { seq, version, last_modified, content };
         self.adapter.save_snapshot(stream, row, self.snapshots_kept).await
@@ -237,7 +239,9 @@ impl EventLog {
         while let Some(row) = self.adapter.snapshot(stream, at_most).await? {
             let SnapshotRow { seq, version, last_modified, content } = row;
             match stored::decode_snapshot(content.as_bytes()) {
-                Ok(content) => return Ok(Some(Snapshot { seq, version, last_modified, content })),
+                Ok((content, comments)) => {
+                    return Ok(Some(Snapshot { seq, version, last_modified, content, comments }));
+                }
                 Err(why) => tracing::warn!(%stream, %seq, why, "a damaged snapshot was passed over"),
             }
             let Some(before) = seq.0.checked_sub(1) else { break };

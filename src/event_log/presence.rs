@@ -168,7 +168,8 @@ impl EventLog {
     /// answers how many events went.
     pub async fn trim_presence(&self, document: &DocumentId, before: Timestamp) -> Result<u64, ReadError> {
         let stream = StreamName::presence(document);
-        let (Some(oldest), Some(head)) = (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
+        let (Some(oldest), Some(head)) =
+            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
         else {
             return Ok(0);
         };

@@ -9,11 +9,14 @@ pub(super) use super::suite_presence::*;
 use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 use crate::{
     domain::{
-        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Revocation, Revoked, Seq, Timestamp,
-        UserId, Version,
+        Cause, ClientId, DocumentId, Edited, Effect, Event, MessageId, PositionEncoding, Revocation, Revoked, Seq,
+        Timestamp, UserId, Version,
     },
+    projection::SavedComments,
     text::{Attributes, Delta},
 };
+
+pub(super) use super::comment_laws::comments_are_events_among_the_edits;
 
 pub(super) fn stream(id: &str) -> StreamName {
     StreamName::document(&DocumentId::parse(id).unwrap())
@@ -29,6 +32,7 @@ pub(super) fn edited(applied: Delta) -> Event {
         applied,
         in_code_points: None,
         transformed: false,
+        placed: Vec::new(),
         cause: Arc::new(Cause {
             user: UserId::parse("ann").unwrap(),
             client: ClientId::parse("ann-1").unwrap(),
@@ -39,6 +43,17 @@ pub(super) fn edited(applied: Delta) -> Event {
             received: to_raw_value(&json!({"operation": {"kind": "insert"}, "version": 3})).unwrap().into(),
         }),
     })
+}
+
+fn effect(applied: Delta) -> Effect {
+    Effect::Edited { applied, placed: Vec::new() }
+}
+
+pub(super) fn effect_of(event: &Event) -> Effect {
+    match event {
+        Event::Edited(edited) => Effect::Edited { applied: edited.applied.clone(), placed: edited.placed.clone() },
+        Event::Commented(commented, _) => Effect::Commented(commented.clone()),
+    }
 }
 
 /// The event after `seq` events: inserts `text`.
@@ -69,7 +84,7 @@ pub(super) async fn fill(log: &EventLog, stream: &StreamName, count: u64) {
     }
 }
 
-async fn everything(log: &EventLog, stream: &StreamName) -> Vec<Recorded> {
+pub(super) async fn everything(log: &EventLog, stream: &StreamName) -> Vec<Recorded> {
     log.read(stream, Seq(0), 100_000).await.unwrap()
 }
 
@@ -213,8 +228,7 @@ pub(super) async fn a_stream_is_read_in_pages(log: EventLog) {
             for (event, change) in events.iter().zip(&changes) {
                 after = after.next();
                 assert_eq!((event.seq, change.seq), (after, after));
-                let Event::Edited(edited) = &event.event;
-                assert_eq!(edited.applied, change.applied);
+                assert_eq!(effect_of(&event.event), change.effect);
             }
             if events.is_empty() {
                 break;
@@ -238,9 +252,9 @@ pub(super) async fn a_page_may_hold_large_and_odd_texts(log: EventLog) {
     ];
     let events = texts.iter().zip(0..).map(|(text, seq)| typed(seq, seq, text)).collect();
     log.append(Append { events, ..append(&stream, 0, &[]) }).await.unwrap();
-    let expected = |text: &String| Delta::new().insert(text.as_str(), Attributes::NONE);
+    let expected = |text: &String| effect(Delta::new().insert(text.as_str(), Attributes::NONE));
     let changes = log.changes(&stream, Seq(0), 100).await.unwrap();
-    assert!(changes.iter().map(|change| &change.applied).eq(texts.iter().map(expected).collect::<Vec<_>>().iter()));
+    assert!(changes.iter().map(|change| &change.effect).eq(texts.iter().map(expected).collect::<Vec<_>>().iter()));
     assert_eq!(everything(&log, &stream).await.len(), texts.len());
 }
 
@@ -289,6 +303,7 @@ pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: Event
         seq: Seq(seq),
         version: Version(seq),
         last_modified: (seq > 3).then_some(Timestamp(7)),
+        comments: SavedComments::default(),
         content: Delta::new().insert("\0é𐆐".repeat(usize::try_from(seq).unwrap()), Attributes::NONE),
     };
     for seq in [3, 5, 9] {
@@ -355,7 +370,7 @@ pub(super) async fn attributes_and_embeds_come_back_exactly(log: EventLog) {
         Delta::new().format(3, attributes.clone()).embed(embed.clone(), attributes).embed(embed, Attributes::NONE);
     let event = NewEvent { event: edited(applied.clone()), ..typed(0, "m", "") };
     log.append(Append { events: vec![event], ..append(&stream, 0, &[]) }).await.unwrap();
-    assert_eq!(log.changes(&stream, Seq(0), 1).await.unwrap(), [Change { seq: Seq(1), applied }]);
+    assert_eq!(log.changes(&stream, Seq(0), 1).await.unwrap(), [Change { seq: Seq(1), effect: effect(applied) }]);
 }
 
 pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
@@ -384,7 +399,7 @@ macro_rules! for_every_law {
             a_stream_is_read_in_pages a_page_may_hold_large_and_odd_texts messages_are_found_by_their_ids
             versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
             snapshots_are_kept_for_a_while_and_can_be_dropped revocations_are_read_in_the_order_in_which_they_came streams_are_listed_by_name
-            attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
+            attributes_and_embeds_come_back_exactly comments_are_events_among_the_edits what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
             the_feed_has_all_streams_in_the_order_of_their_commits the_feed_is_resumed_from_any_position

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    domain::{DocumentId, Event, IdError, MessageId, Seq, Timestamp, Version},
+    domain::{DocumentId, Effect, Event, IdError, MessageId, Seq, Timestamp, Version},
+    projection::SavedComments,
     text::{Delta, Utf16},
 };
 
@@ -164,7 +165,7 @@ pub struct Change {
     /// The place of the event in the stream.
     pub seq: Seq,
     /// What it did to the document.
-    pub applied: Delta<Utf16>,
+    pub effect: Effect,
 }
 
 /// The end of a stream.
@@ -189,6 +190,8 @@ pub struct Snapshot {
     pub last_modified: Option<Timestamp>,
     /// The document as the change of an empty one.
     pub content: Delta<Utf16>,
+    /// What is said about it.
+    pub comments: SavedComments,
 }
 
 /// A migration that opening the log has applied.

@@ -1,9 +1,11 @@
-//! Deciding a batch of edits on a working copy of the document, before the log has seen any of them.
+//! Deciding a batch of edits and comments on a working copy of the document, before the log has seen any of them.
 
 use std::{collections::HashMap, sync::Arc};
 
+use serde_json::value::RawValue;
+
 use crate::{
-    domain::{Cause, Context, Edited, MessageId, Rejection, Version},
+    domain::{Cause, CommentLimits, Context, Edited, Event, MessageId, Rejection, Timestamp, Version},
     event_log::{EventLog, NewEvent, ReadError, StreamName},
     projection::Document,
     protocol::document::{EditMessage, SentOperation, is_same_json},
@@ -11,28 +13,48 @@ use crate::{
 };
 
 use super::{
-    committed::{ClientKey, Committed},
+    comments::WaitingComment,
+    committed::{ClientKey, Committed, Happened},
     context::{ClientContext, Counted, Edits, InBothUnits},
     document::ConnectionId,
     recent::Recent,
 };
 
-/// An edit that waits to be decided.
+/// Something that waits to be decided.
 #[derive(Debug, Clone)]
-pub struct WaitingEdit {
+pub struct Submission {
     /// Who waits for the answer.
     pub connection: ConnectionId,
-    /// Whose edit it is.
+    /// Whose it is.
     pub client: ClientKey,
     /// The message.
     pub message_id: MessageId,
-    /// The edit as sent.
-    pub message: EditMessage,
+    /// What it says.
+    pub message: Message,
     /// When it was received.
     pub received_at: tokio::time::Instant,
 }
 
-/// What became of an edit.
+/// What may be submitted to a document.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// An edit.
+    Edit(EditMessage),
+    /// Something about a comment.
+    Comment(Box<WaitingComment>),
+}
+
+impl Message {
+    /// `data` as it came.
+    pub(super) fn received(&self) -> &RawValue {
+        match self {
+            Self::Edit(edit) => &edit.received,
+            Self::Comment(comment) => &comment.message.received,
+        }
+    }
+}
+
+/// What became of a submission.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It is a new version, once the log has it.
@@ -71,12 +93,15 @@ pub(super) struct Batch<'a> {
     pub(super) committed: Version,
     pub(super) accepted: Vec<Arc<Committed>>,
     pub(super) by_message: HashMap<MessageId, Arc<Committed>>,
+    /// When it will have been recorded, and the same as RFC 3339.
+    pub(super) recorded_at: Timestamp,
     pub(super) timestamp: Arc<str>,
     pub(super) length_limit: usize,
+    pub(super) comment_limits: CommentLimits,
 }
 
-/// Why an edit was not accepted, or that it could not be decided.
-enum Refused {
+/// Why something was not accepted, or that it could not be decided.
+pub(super) enum Refused {
     Rejected(Rejection),
     Unread(ReadError),
 }
@@ -100,74 +125,108 @@ impl From<ReadError> for Refused {
 }
 
 impl Batch<'_> {
-    /// Decides one edit, after all before it.
-    pub(super) async fn decide(&mut self, edit: &WaitingEdit, clients: &mut Clients) -> Result<Outcome, ReadError> {
-        if let Some(earlier) = self.find_in_memory(&edit.message_id) {
-            return Ok(repeated_or_conflict(earlier, edit));
+    /// Decides one submission, after all before it.
+    pub(super) async fn decide(&mut self, it: &Submission, clients: &mut Clients) -> Result<Outcome, ReadError> {
+        if let Some(earlier) = self.find_in_memory(&it.message_id) {
+            return Ok(repeated_or_conflict(earlier, it));
         }
-        let rejection = match self.accept(edit, clients).await {
+        let accepted = match &it.message {
+            Message::Edit(edit) => self.accept(it, edit, clients).await,
+            Message::Comment(comment) => self.accept_comment(it, comment, clients).await,
+        };
+        let rejection = match accepted {
             Ok(committed) => return Ok(Outcome::Accepted(committed)),
             Err(Refused::Unread(error)) => return Err(error),
             Err(Refused::Rejected(rejection)) => rejection,
         };
-        // A repeated edit cannot be judged by today's document, which has it already. Whether it is one is
-        // looked up only now: new edits, nearly all there are, are held against the log by their append.
-        Ok(match self.log.find(self.stream, &edit.message_id).await? {
-            Some(recorded) => repeated_or_conflict(Arc::new(Committed::from_log(recorded)), edit),
+        // A repeated message cannot be judged by today's document, which has it already. Whether it is one is
+        // looked up only now: new ones, nearly all there are, are held against the log by their append.
+        Ok(match self.log.find(self.stream, &it.message_id).await? {
+            Some(recorded) => repeated_or_conflict(Arc::new(Committed::from_log(recorded)), it),
             None => Outcome::Rejected(rejection),
         })
     }
 
-    async fn accept(&mut self, edit: &WaitingEdit, clients: &mut Clients) -> Result<Arc<Committed>, Refused> {
-        let (base, current) = (edit.message.base, self.committed);
+    async fn accept(
+        &mut self,
+        it: &Submission,
+        edit: &EditMessage,
+        clients: &mut Clients,
+    ) -> Result<Arc<Committed>, Refused> {
+        let (base, current) = (edit.base, self.committed);
         if base > current {
             return Err(Rejection::VersionAhead { base, current }.into());
         }
-        self.check_predecessor(edit, clients).await?;
-        match edit.message.operation.clone() {
-            SentOperation::Utf16(sent) => self.accept_in(edit, sent, clients).await,
-            SentOperation::CodePoints(sent) => self.accept_in(edit, sent, clients).await,
+        self.check_predecessor(it, edit, clients).await?;
+        match edit.operation.clone() {
+            SentOperation::Utf16(sent) => self.accept_in((it, edit), sent, clients).await,
+            SentOperation::CodePoints(sent) => self.accept_in((it, edit), sent, clients).await,
         }
     }
 
     async fn accept_in<U: Counted>(
         &mut self,
-        edit: &WaitingEdit,
+        (it, edit): (&Submission, &EditMessage),
         sent: Delta<U>,
         clients: &mut Clients,
     ) -> Result<Arc<Committed>, Refused> {
         // Taken out, and put back only when all went well: what a refused edit did to it must not stay.
-        let context = clients.0.remove(&edit.client).and_then(|client| U::unwrap(client.context));
-        let (context, origin, settled) = self.carry(edit, sent, context).await?;
-        let committed = Arc::new(self.apply(edit, origin, settled)?);
+        let context = clients.0.remove(&it.client).and_then(|client| U::unwrap(client.context));
+        let (context, origin, settled) = self.carry((it, edit), sent, context).await?;
+        let event = self.apply((it, edit), origin, settled)?;
         if clients.0.len() >= CLIENTS {
             clients.0.clear();
         }
-        let client = Client { context: U::wrap(context), last: Some(edit.message_id.clone()) };
-        clients.0.insert(edit.client.clone(), client);
-        self.by_message.insert(edit.message_id.clone(), Arc::clone(&committed));
+        let client = Client { context: U::wrap(context), last: Some(it.message_id.clone()) };
+        clients.0.insert(it.client.clone(), client);
+        Ok(self.add(it, event))
+    }
+
+    /// Adds what the working copy has taken in.
+    pub(super) fn add(&mut self, it: &Submission, event: Event) -> Arc<Committed> {
+        let place = (self.working.seq(), self.working.version());
+        let (message, client) = (it.message_id.clone(), it.client.clone());
+        let committed = Arc::new(Committed::new(place, message, client, event, Arc::clone(&self.timestamp)));
+        self.by_message.insert(it.message_id.clone(), Arc::clone(&committed));
         self.accepted.push(Arc::clone(&committed));
-        Ok(committed)
+        committed
+    }
+
+    /// What a client sees, to look at: what is done to it is forgotten.
+    pub(super) async fn view<U: Counted>(
+        &self,
+        client: &ClientKey,
+        base: Version,
+        clients: &Clients,
+    ) -> Result<Context<U>, ReadError> {
+        let edits = Edits { log: self.log, stream: self.stream, recent: self.recent, batch: &self.accepted };
+        let mut context = match clients.0.get(client).and_then(|it| U::peek(&it.context)) {
+            Some(context) => context.clone(),
+            None => edits.context::<U>(client, base).await?,
+        };
+        context.received(base);
+        edits.catch_up(&mut context).await?;
+        Ok(context)
     }
 
     /// Carries an edit from its client's context to the end of the batch.
     async fn carry<U: Counted>(
         &self,
-        edit: &WaitingEdit,
+        (it, edit): (&Submission, &EditMessage),
         sent: Delta<U>,
         context: Option<Context<U>>,
     ) -> Result<(Context<U>, Version, (InBothUnits, bool)), Refused> {
-        let base = edit.message.base;
+        let base = edit.base;
         let edits = Edits { log: self.log, stream: self.stream, recent: self.recent, batch: &self.accepted };
         let mut context = match context {
             Some(context) => context,
-            None => edits.context::<U>(&edit.client, base).await?,
+            None => edits.context::<U>(&it.client, base).await?,
         };
         context.received(base);
         edits.catch_up(&mut context).await?;
         let content = self.working.content();
         let length = content.length::<U>().saturating_add_signed(-context.length_change());
-        let end = edit.message.end;
+        let end = edit.end;
         if end > length {
             return Err(Rejection::OutOfBounds { end, length }.into());
         }
@@ -179,42 +238,40 @@ impl Batch<'_> {
 
     fn apply(
         &mut self,
-        edit: &WaitingEdit,
+        (it, edit): (&Submission, &EditMessage),
         origin: Version,
         ((applied, in_code_points), transformed): (InBothUnits, bool),
-    ) -> Result<Committed, Refused> {
+    ) -> Result<Event, Refused> {
         let length = self.working.content().length::<Utf16>().saturating_add_signed(applied.length_change());
         if applied.length_change() > 0 && length > self.length_limit {
             return Err(Rejection::DocumentTooLarge { length, limit: self.length_limit }.into());
         }
-        self.working.edit(&applied)?;
+        let placed = self.working.edit(&applied)?;
         let cause = Cause {
-            user: edit.client.user.clone(),
-            client: edit.client.client.clone(),
-            base: edit.message.base,
+            user: it.client.user.clone(),
+            client: it.client.client.clone(),
+            base: edit.base,
             origin,
-            after: edit.message.after.clone(),
-            encoding: match edit.message.operation {
+            after: edit.after.clone(),
+            encoding: match edit.operation {
                 SentOperation::Utf16(_) => Utf16::ENCODING,
                 SentOperation::CodePoints(_) => CodePoints::ENCODING,
             },
-            received: Arc::clone(&edit.message.received),
+            received: Arc::clone(&edit.received),
         };
-        let edited = Edited { applied, in_code_points, transformed, cause: Arc::new(cause) };
-        let (message, client) = (edit.message_id.clone(), edit.client.clone());
-        Ok(Committed::new(self.working.version(), message, client, edited, Arc::clone(&self.timestamp)))
+        Ok(Event::Edited(Edited { applied, in_code_points, transformed, placed, cause: Arc::new(cause) }))
     }
 
-    async fn check_predecessor(&self, edit: &WaitingEdit, clients: &Clients) -> Result<(), Refused> {
-        let Some(after) = &edit.message.after else { return Ok(()) };
-        if clients.0.get(&edit.client).is_some_and(|client| client.last.as_ref() == Some(after)) {
+    async fn check_predecessor(&self, it: &Submission, edit: &EditMessage, clients: &Clients) -> Result<(), Refused> {
+        let Some(after) = &edit.after else { return Ok(()) };
+        if clients.0.get(&it.client).is_some_and(|client| client.last.as_ref() == Some(after)) {
             return Ok(());
         }
-        let by = match self.find_in_memory(after) {
-            Some(earlier) => Some(earlier.client.clone()),
-            None => self.log.find(self.stream, after).await?.map(|it| Committed::from_log(it).client),
+        let earlier = match self.find_in_memory(after) {
+            Some(earlier) => Some(earlier),
+            None => self.log.find(self.stream, after).await?.map(|it| Arc::new(Committed::from_log(it))),
         };
-        if by.as_ref() == Some(&edit.client) {
+        if earlier.is_some_and(|earlier| earlier.client == it.client && earlier.edit().is_some()) {
             return Ok(());
         }
         Err(Rejection::PredecessorRefused { after: after.clone() }.into())
@@ -231,8 +288,13 @@ impl Batch<'_> {
     }
 }
 
-fn repeated_or_conflict(earlier: Arc<Committed>, edit: &WaitingEdit) -> Outcome {
-    if earlier.client == edit.client && is_same_json(&earlier.cause().received, &edit.message.received) {
+fn repeated_or_conflict(earlier: Arc<Committed>, it: &Submission) -> Outcome {
+    let is_same_event = match (&earlier.what, &it.message) {
+        (Happened::Edited(_), Message::Edit(_)) => true,
+        (Happened::Commented(commented, _), Message::Comment(comment)) => comment.is_same_event(&commented.change),
+        (Happened::Edited(_) | Happened::Commented(..), _) => false,
+    };
+    if is_same_event && earlier.client == it.client && is_same_json(earlier.received(), it.message.received()) {
         Outcome::Repeated(earlier)
     } else {
         Outcome::Rejected(Rejection::MessageIdConflict)

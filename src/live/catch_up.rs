@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use crate::{
-    domain::{DocumentId, Version},
+    domain::{DocumentId, Seq, Version},
     event_log::{Damaged, ReadError, StreamName},
     telemetry::{Resume, Sent},
 };
@@ -16,11 +16,12 @@ use super::{
     committed::Committed,
     directory::Handle,
     document::Joined,
+    fan_out::Tally,
     outbox::Item,
     subscriber::{Opening, Subscriber},
 };
 
-/// Edits read at a time.
+/// Events read at a time.
 const PAGE: usize = 500;
 
 impl Live {
@@ -31,39 +32,56 @@ impl Live {
         subscriber: &Subscriber,
         since: Option<Version>,
     ) -> Result<(Joined, Handle), ReadError> {
-        let mut opening = Opening { since, acknowledged: false };
+        let mut opening = Opening { since, ..Opening::default() };
         loop {
             let (joined, handle) = self.join(id, subscriber, opening).await;
-            let (Joined::CatchUp(until), Some(since)) = (joined, opening.since) else { return Ok((joined, handle)) };
-            if !opening.acknowledged {
-                self.metrics.resume(Resume::Resumed);
-                let frame = subscriber.connection_ack(until, self.clock.now(), true);
-                subscriber.outbox.push(Item::Frames(frame));
-                self.metrics.messages_sent(Sent::Other, 1);
-            }
-            self.send_from_log(id, subscriber, since, until).await?;
-            opening = Opening { since: Some(until), acknowledged: true };
+            let (Joined::CatchUp(until, version), Some(since)) = (joined, opening.since) else {
+                return Ok((joined, handle));
+            };
+            let from = match opening.read_to {
+                Some(place) => place,
+                None => {
+                    let from = self.place_of_edit(id, since).await?;
+                    if until.0.saturating_sub(from.0) > self.settings.max_resume_events {
+                        opening.is_too_far = true;
+                        continue;
+                    }
+                    self.metrics.resume(Resume::Resumed);
+                    let frame = subscriber.connection_ack(version, self.clock.now(), true);
+                    subscriber.outbox.push(Item::Frames(frame));
+                    self.metrics.messages_sent(Sent::Other, 1);
+                    from
+                }
+            };
+            self.send_from_log(id, subscriber, from, until).await?;
+            opening.read_to = Some(until);
         }
+    }
+
+    /// The place of the edit that made a version.
+    async fn place_of_edit(&self, id: &DocumentId, version: Version) -> Result<Seq, ReadError> {
+        let Some(before) = version.0.checked_sub(1) else { return Ok(Seq(0)) };
+        let before = self.log.seq_of_version(&StreamName::document(id), Version(before)).await?;
+        Ok(before.unwrap_or_default().next())
     }
 
     async fn send_from_log(
         &self,
         id: &DocumentId,
         subscriber: &Subscriber,
-        since: Version,
-        until: Version,
+        from: Seq,
+        until: Seq,
     ) -> Result<(), ReadError> {
         let stream = StreamName::document(id);
-        let mut seq = self.log.seq_of_version(&stream, since).await?.unwrap_or_default();
-        let mut reached = since;
+        let mut reached = from;
         while reached < until && !subscriber.outbox.is_closed() {
-            let mut page = self.log.read(&stream, seq, PAGE).await?;
-            page.retain(|recorded| recorded.version <= until);
+            let left = usize::try_from(until.0 - reached.0).unwrap_or(PAGE);
+            let page = self.log.read(&stream, reached, left.min(PAGE)).await?;
             let Some(last) = page.last() else {
-                let why = format!("the stream ends before version {until}");
-                return Err(Damaged { stream, seq: seq.next(), why }.into());
+                let why = format!("the stream ends before {until}");
+                return Err(Damaged { stream, seq: reached.next(), why }.into());
             };
-            (seq, reached) = (last.seq, last.version);
+            reached = last.seq;
             for recorded in page {
                 self.send_when_there_is_room(id, subscriber, &Committed::from_log(recorded)).await;
             }
@@ -71,16 +89,16 @@ impl Live {
         Ok(())
     }
 
-    async fn send_when_there_is_room(&self, id: &DocumentId, subscriber: &Subscriber, edit: &Committed) {
-        let is_own = subscriber.is_own(edit);
-        let frame = subscriber.frame(id, edit);
-        if subscriber.outbox.waiting() + frame.bytes() > subscriber.outbox.helping() {
-            let patience = self.settings.patience;
-            if timeout(patience, subscriber.outbox.emptied()).await.is_err() {
-                subscriber.outbox.cut_off();
+    async fn send_when_there_is_room(&self, id: &DocumentId, subscriber: &Subscriber, event: &Committed) {
+        for frame in subscriber.frames(id, event) {
+            if subscriber.outbox.waiting() + frame.bytes() > subscriber.outbox.helping() {
+                let patience = self.settings.patience;
+                if timeout(patience, subscriber.outbox.emptied()).await.is_err() {
+                    subscriber.outbox.cut_off();
+                }
             }
+            subscriber.outbox.push(Item::Frames(frame));
         }
-        subscriber.outbox.push(Item::Frames(frame));
-        self.metrics.messages_sent(if is_own { Sent::Ack } else { Sent::Broadcast }, 1);
+        Tally::of(event, subscriber.is_own(event)).count(&self.metrics);
     }
 }

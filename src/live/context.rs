@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    committed::{ClientKey, Committed},
+    committed::{ClientKey, Committed, CommittedEdit},
     recent::Recent,
 };
 
@@ -20,12 +20,14 @@ pub(super) trait Counted: Unit {
     const ENCODING: PositionEncoding;
     /// This unit's context, if it is that.
     fn unwrap(context: ClientContext) -> Option<Context<Self>>;
+    /// This unit's context, if it is that, to look at.
+    fn peek(context: &ClientContext) -> Option<&Context<Self>>;
     /// A context of this unit as one of any unit.
     fn wrap(context: Context<Self>) -> ClientContext;
     /// The shape of an edit.
-    fn footprint(edit: &Committed) -> Footprint<Self>;
+    fn footprint(edit: &CommittedEdit) -> Footprint<Self>;
     /// The change as it was applied.
-    fn applied(edit: &Committed) -> Delta<Self>;
+    fn applied(edit: &CommittedEdit) -> Delta<Self>;
     /// The change as it was sent.
     fn sent(operation: SentOperation) -> Option<Delta<Self>>;
     /// The change in both units; `None` in code points where the numbers are the same.
@@ -45,15 +47,22 @@ impl Counted for Utf16 {
         }
     }
 
+    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
+        match context {
+            ClientContext::Utf16(context) => Some(context),
+            ClientContext::CodePoints(_) => None,
+        }
+    }
+
     fn wrap(context: Context<Self>) -> ClientContext {
         ClientContext::Utf16(context)
     }
 
-    fn footprint(edit: &Committed) -> Footprint<Self> {
+    fn footprint(edit: &CommittedEdit) -> Footprint<Self> {
         edit.footprint.clone()
     }
 
-    fn applied(edit: &Committed) -> Delta<Self> {
+    fn applied(edit: &CommittedEdit) -> Delta<Self> {
         edit.edit.applied.clone()
     }
 
@@ -85,15 +94,22 @@ impl Counted for CodePoints {
         }
     }
 
+    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
+        match context {
+            ClientContext::CodePoints(context) => Some(context),
+            ClientContext::Utf16(_) => None,
+        }
+    }
+
     fn wrap(context: Context<Self>) -> ClientContext {
         ClientContext::CodePoints(context)
     }
 
-    fn footprint(edit: &Committed) -> Footprint<Self> {
+    fn footprint(edit: &CommittedEdit) -> Footprint<Self> {
         edit.footprint_in_code_points()
     }
 
-    fn applied(edit: &Committed) -> Delta<Self> {
+    fn applied(edit: &CommittedEdit) -> Delta<Self> {
         edit.in_code_points().into_owned()
     }
 
@@ -126,36 +142,41 @@ const PAGE: usize = 500;
 impl Edits<'_> {
     /// Brings `context` up to the end of the batch: everything after its reach is somebody else's.
     pub(super) async fn catch_up<U: Counted>(&self, context: &mut Context<U>) -> Result<(), ReadError> {
-        self.after(context.reach(), |edit| context.take_in(edit.version, U::footprint(edit))).await
+        self.after(context.reach(), |it, edit| context.take_in(it.version, U::footprint(edit))).await
     }
 
     /// Makes the context of `client` as of its version `base` from what is recorded.
     pub(super) async fn context<U: Counted>(&self, client: &ClientKey, base: Version) -> Result<Context<U>, ReadError> {
         let mut origin = None;
-        self.after(base, |edit| {
-            if edit.client == *client && origin.is_none() {
+        self.after(base, |it, edit| {
+            if it.client == *client && origin.is_none() {
                 origin = Some(edit.cause().origin);
             }
         })
         .await?;
         // Nothing of its own after its version: nothing was in flight, and the rest is other people's.
         let mut context = Context::at(origin.unwrap_or(base));
-        let replay = |edit: &Committed| {
-            if edit.client == *client {
+        let replay = |it: &Committed, edit: &CommittedEdit| {
+            if it.client == *client {
                 context.received(edit.cause().base);
                 context.carry(sent_as::<U>(edit));
                 context.committed();
             } else {
-                context.take_in(edit.version, U::footprint(edit));
+                context.take_in(it.version, U::footprint(edit));
             }
         };
         self.after(origin.unwrap_or(base), replay).await?;
         Ok(context)
     }
 
-    async fn after(&self, version: Version, mut each: impl FnMut(&Committed)) -> Result<(), ReadError> {
-        if let Some(recent) = self.recent.after(version) {
-            recent.for_each(|edit| each(edit));
+    async fn after(&self, version: Version, mut each: impl FnMut(&Committed, &CommittedEdit)) -> Result<(), ReadError> {
+        let mut edit = |it: &Committed| {
+            if let Some(edit) = it.edit() {
+                each(it, edit);
+            }
+        };
+        if let Some(recent) = self.recent.edits_after(version) {
+            recent.for_each(|it| edit(it));
         } else {
             // Older than what is in memory: rare, and its cost falls on the document that it happens to.
             let mut seq = self.log.seq_of_version(self.stream, version).await?.unwrap_or_default();
@@ -163,17 +184,17 @@ impl Edits<'_> {
                 let page = self.log.read(self.stream, seq, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 seq = last.seq;
-                page.into_iter().map(Committed::from_log).for_each(|edit| each(&edit));
+                page.into_iter().map(Committed::from_log).for_each(|it| edit(&it));
             }
         }
-        self.batch.iter().filter(|edit| edit.version > version).for_each(|edit| each(edit));
+        self.batch.iter().filter(|it| it.version > version).for_each(|it| edit(it));
         Ok(())
     }
 }
 
 /// An edit as its client sent it. Where that cannot be told in `U` (the client has changed its unit between
 /// two connections, with edits in flight, which it must not) the applied form stands in.
-pub(super) fn sent_as<U: Counted>(edit: &Committed) -> Delta<U> {
+pub(super) fn sent_as<U: Counted>(edit: &CommittedEdit) -> Delta<U> {
     if !edit.edit.transformed {
         return U::applied(edit);
     }

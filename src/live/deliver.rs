@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    batch::{Outcome, WaitingEdit},
+    batch::{Outcome, Submission},
     committed::Committed,
     document::OpenDocument,
     fan_out::FanOut,
@@ -21,11 +21,11 @@ use super::{
 
 impl OpenDocument {
     /// Answers a batch in order: acknowledgements and refusals to those who sent, broadcasts to the others.
-    pub(super) fn answer(&self, edits: &[WaitingEdit], outcomes: &[Outcome]) {
+    pub(super) fn answer(&self, submissions: &[Submission], outcomes: &[Outcome]) {
         let metrics = &self.live.metrics;
-        for (edit, outcome) in edits.iter().zip(outcomes) {
+        for (submission, outcome) in submissions.iter().zip(outcomes) {
             match outcome {
-                Outcome::Accepted(_) => metrics.ack_latency(edit.received_at.elapsed()),
+                Outcome::Accepted(_) => metrics.ack_latency(submission.received_at.elapsed()),
                 Outcome::Repeated(_) => metrics.duplicate(),
                 Outcome::Rejected(_) | Outcome::Delivered => (),
             }
@@ -39,13 +39,13 @@ impl OpenDocument {
             let mut items = Vec::new();
             // What is for all, and has not been put yet because nothing for this one alone came in between.
             let mut waiting = 0..0;
-            for (edit, outcome) in edits.iter().zip(outcomes) {
+            for (submission, outcome) in submissions.iter().zip(outcomes) {
                 match outcome {
                     Outcome::Accepted(_) => waiting.end += 1,
-                    Outcome::Repeated(_) | Outcome::Rejected(_) if edit.connection == subscriber.connection => {
+                    Outcome::Repeated(_) | Outcome::Rejected(_) if submission.connection == subscriber.connection => {
                         accepted.put(waiting.clone(), subscriber, &mut items);
                         waiting.start = waiting.end;
-                        items.extend(self.answer_alone(edit, outcome));
+                        items.extend(self.answer_alone(submission, outcome));
                     }
                     Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => (),
                 }
@@ -53,50 +53,46 @@ impl OpenDocument {
             accepted.put(waiting, subscriber, &mut items);
             subscriber.outbox.push_all(items);
         }
-        self.count(&accepted);
+        accepted.sent().count(metrics);
     }
 
-    /// What only the sender of an edit gets to know.
-    fn answer_alone(&self, edit: &WaitingEdit, outcome: &Outcome) -> Option<Item> {
+    /// What only the sender gets to know.
+    fn answer_alone(&self, submission: &Submission, outcome: &Outcome) -> Option<Item> {
         let metrics = &self.live.metrics;
         match outcome {
             Outcome::Repeated(earlier) => {
-                metrics.messages_sent(Sent::Ack, 1);
-                Some(Item::Frames(earlier.ack(Sending::Repeated)))
+                let kind = if earlier.edit().is_some() { Sent::Ack } else { Sent::CommentAck };
+                metrics.messages_sent(kind, 1);
+                let encoding = self.subscriber(submission.connection).map(|it| it.encoding).unwrap_or_default();
+                Some(Item::Frames(earlier.ack(&self.id, encoding, Sending::Repeated)))
             }
             Outcome::Rejected(rejection) => {
-                let refusal = Refusal::of_rejection(rejection).of(&edit.message_id);
+                let refusal = Refusal::of_rejection(rejection).of(&submission.message_id);
                 metrics.messages_sent(Sent::Error, 1);
                 metrics.error_sent(refusal.code.as_str());
                 let now = self.live.clock.now().to_rfc3339();
-                Some(Item::text(&error(&refusal, &now, Some(&edit.client.client))))
+                Some(Item::text(&error(&refusal, &now, Some(&submission.client.client))))
             }
             Outcome::Accepted(_) | Outcome::Delivered => None,
         }
     }
 
-    /// Sends edits that came from elsewhere.
-    pub(super) fn deliver(&self, edits: &[Arc<Committed>]) {
-        self.send(&self.subscribers, edits);
+    /// Sends events that came from elsewhere.
+    pub(super) fn deliver(&self, events: &[Arc<Committed>]) {
+        self.send(&self.subscribers, events);
     }
 
     pub(super) fn send_missed(&self, subscriber: &Subscriber, missed: &[Arc<Committed>]) {
         self.send(std::slice::from_ref(subscriber), missed);
     }
 
-    fn send(&self, receivers: &[Subscriber], edits: &[Arc<Committed>]) {
-        let mut edits = FanOut::of(&self.id, edits.iter());
+    fn send(&self, receivers: &[Subscriber], events: &[Arc<Committed>]) {
+        let mut events = FanOut::of(&self.id, events.iter());
         for subscriber in receivers {
             let mut items = Vec::new();
-            edits.put(0..edits.len(), subscriber, &mut items);
+            events.put(0..events.len(), subscriber, &mut items);
             subscriber.outbox.push_all(items);
         }
-        self.count(&edits);
-    }
-
-    fn count(&self, edits: &FanOut<'_>) {
-        let (acks, broadcasts) = edits.sent();
-        self.live.metrics.messages_sent(Sent::Ack, acks);
-        self.live.metrics.messages_sent(Sent::Broadcast, broadcasts);
+        events.sent().count(&self.live.metrics);
     }
 }

@@ -124,7 +124,7 @@ impl Live {
                 match command {
                     Command::Join(_, _, reply) => drop(reply.send(Joined::Unavailable)),
                     Command::Leave(_, reply) => drop(reply.send(())),
-                    Command::Edit(_) | Command::Presence(_) | Command::Sync(..) => (),
+                    Command::Submit(_) | Command::Presence(_) | Command::Sync(..) => (),
                 }
             }
             if self.directory.unlist(id, &inbox) {

@@ -1,6 +1,6 @@
 //! An open document: one task that owns it, takes its commands in turn, and commits them in batches.
 //!
-//! All edits that wait are decided together on a working copy and handed to the log as one append. While
+//! All edits and comments that wait are decided together on a working copy and handed to the log as one append. While
 //! that commit is under way the next batch gathers in the inbox. Only after it does the working copy become
 //! the document, and acknowledgements and broadcasts go out.
 
@@ -13,14 +13,14 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, MessageId, Rejection, Timestamp, Version},
+    domain::{DocumentId, Event, MessageId, Rejection, Seq, Timestamp, Version},
     event_log::{Append, AppendError, Damaged, Expected, ReadError, StreamName},
-    projection::Document,
+    projection::{Document, Misfit},
 };
 
 use super::{
     Live,
-    batch::{Batch, Clients, Outcome, WaitingEdit},
+    batch::{Batch, Clients, Outcome, Submission},
     committed::Committed,
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
@@ -37,8 +37,8 @@ pub struct ConnectionId(pub u64);
 pub enum Command {
     /// A connection opens the document.
     Join(Box<Subscriber>, Opening, oneshot::Sender<Joined>),
-    /// An edit.
-    Edit(Box<WaitingEdit>),
+    /// An edit, or something about a comment.
+    Submit(Box<Submission>),
     /// A client says something of itself.
     Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
@@ -52,8 +52,9 @@ pub enum Command {
 pub enum Joined {
     /// The connection gets everything from here on.
     Subscribed,
-    /// What was missed is not in memory: read it from the log up to this version, then come again.
-    CatchUp(Version),
+    /// What was missed is not in memory: read it from the log up to this place, which is of this version, then come
+    /// again.
+    CatchUp(Seq, Version),
     /// There is no such document, and it may not be made.
     NotFound,
     /// The log could not be read.
@@ -71,6 +72,8 @@ pub(super) struct OpenDocument {
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) presence: Presence,
     snapshots: Snapshots,
+    /// When the last event was recorded.
+    recorded_at: Timestamp,
     /// The last append may or may not have happened: the log has to be read before anything else is done.
     unsure: bool,
 }
@@ -91,9 +94,10 @@ impl OpenDocument {
         match super::load::document(&live.log, &stream, &live.metrics).await {
             Err(error) => Err((inbox, error)),
             Ok(loaded) => Ok(Self {
-                recent: Recent::new(loaded.document.version(), live.settings.recent_edits),
+                recent: Recent::new((loaded.document.seq(), loaded.document.version()), live.settings.recent_edits),
                 snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
                 document: loaded.document,
+                recorded_at: loaded.recorded_at,
                 presence: Presence::new(live.metrics.clone()),
                 live,
                 id,
@@ -108,7 +112,7 @@ impl OpenDocument {
 
     /// Serves the document until nobody has needed it for a while.
     pub(super) async fn run(mut self) -> mpsc::Receiver<Command> {
-        let mut edits = Vec::new();
+        let mut submissions = Vec::new();
         let mut next = None;
         loop {
             self.tell_if_due();
@@ -125,11 +129,11 @@ impl OpenDocument {
                 self.unread(&error);
             }
             match command {
-                Command::Edit(edit) => {
+                Command::Submit(submission) => {
                     let mut aside = Aside::default();
-                    next = self.gather(*edit, &mut edits, &mut aside);
-                    self.commit(&edits, aside).await;
-                    edits.clear();
+                    next = self.gather(*submission, &mut submissions, &mut aside);
+                    self.commit(&submissions, aside).await;
+                    submissions.clear();
                 }
                 Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
                 Command::Presence(said) => self.hear(*said),
@@ -163,57 +167,57 @@ impl OpenDocument {
         }
     }
 
-    /// Takes the edits that wait, up to the first command of another kind. What clients say of themselves in
+    /// Takes what was submitted, up to the first command of another kind. What clients say of themselves in
     /// between is put aside: it must not make batches small.
-    fn gather(&mut self, first: WaitingEdit, edits: &mut Vec<WaitingEdit>, aside: &mut Aside) -> Option<Command> {
+    fn gather(&mut self, first: Submission, submissions: &mut Vec<Submission>, aside: &mut Aside) -> Option<Command> {
         let mut bytes = 0;
-        let mut next = Some(Command::Edit(Box::new(first)));
+        let mut next = Some(Command::Submit(Box::new(first)));
         loop {
             match next {
                 // What a connection sent before another took over, or before it was cut off, may come after
                 // that: it was never acknowledged, and its owner sends it again.
-                Some(Command::Edit(edit)) if self.subscriber(edit.connection).is_some() => {
-                    bytes += edit.message.received.get().len();
-                    edits.push(*edit);
+                Some(Command::Submit(it)) if self.subscriber(it.connection).is_some() => {
+                    bytes += it.message.received().get().len();
+                    submissions.push(*it);
                 }
-                Some(Command::Edit(_)) => (),
-                Some(Command::Presence(said)) => aside.push(edits.len(), *said),
+                Some(Command::Submit(_)) => (),
+                Some(Command::Presence(said)) => aside.push(submissions.len(), *said),
                 Some(other @ (Command::Join(..) | Command::Sync(..) | Command::Leave(..))) => return Some(other),
                 None => return None,
             }
-            if edits.len() >= self.live.settings.batch || bytes >= BATCH_BYTES || aside.is_full() {
+            if submissions.len() >= self.live.settings.batch || bytes >= BATCH_BYTES || aside.is_full() {
                 return None;
             }
             next = self.inbox.try_recv().ok();
         }
     }
 
-    async fn commit(&mut self, edits: &[WaitingEdit], aside: Aside) {
-        if edits.is_empty() {
+    async fn commit(&mut self, submissions: &[Submission], aside: Aside) {
+        if submissions.is_empty() {
             return self.hear_aside(aside, self.document.version(), &[], &[]);
         }
         let before = self.document.version();
-        let outcome = match self.try_commit(edits).await {
+        let outcome = match self.try_commit(submissions).await {
             Ok(outcomes) => outcomes,
             Err(why) => {
                 self.clients = Clients::default();
                 let unavailable = || Outcome::Rejected(Rejection::StorageUnavailable { why });
-                edits.iter().map(|_| unavailable()).collect()
+                submissions.iter().map(|_| unavailable()).collect()
             }
         };
-        self.answer(edits, &outcome);
-        self.hear_aside(aside, before, edits, &outcome);
-        self.live.metrics.batch_size(edits.len());
+        self.answer(submissions, &outcome);
+        self.hear_aside(aside, before, submissions, &outcome);
+        self.live.metrics.batch_size(submissions.len());
     }
 
     /// Decides and appends, again and again while others are faster.
-    async fn try_commit(&mut self, edits: &[WaitingEdit]) -> Result<Vec<Outcome>, &'static str> {
+    async fn try_commit(&mut self, submissions: &[Submission]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
             if self.unsure {
                 self.read_tail().await.map_err(|error| self.unread(&error))?;
             }
-            let recorded_at = self.live.clock.now().max(self.document.last_modified().unwrap_or_default());
+            let recorded_at = self.live.clock.now().max(self.recorded_at);
             let (outcomes, events, working) = {
                 let mut batch = Batch {
                     log: &self.live.log,
@@ -222,14 +226,16 @@ impl OpenDocument {
                     known: &known,
                     working: self.document.clone(),
                     committed: self.document.version(),
-                    accepted: Vec::with_capacity(edits.len()),
-                    by_message: HashMap::with_capacity(edits.len()),
+                    accepted: Vec::with_capacity(submissions.len()),
+                    by_message: HashMap::with_capacity(submissions.len()),
+                    recorded_at,
                     timestamp: recorded_at.to_rfc3339().into(),
                     length_limit: self.live.settings.document_length,
+                    comment_limits: self.live.settings.comments,
                 };
-                let mut outcomes = Vec::with_capacity(edits.len());
-                for edit in edits {
-                    let outcome = batch.decide(edit, &mut self.clients).await;
+                let mut outcomes = Vec::with_capacity(submissions.len());
+                for submission in submissions {
+                    let outcome = batch.decide(submission, &mut self.clients).await;
                     outcomes.push(outcome.map_err(|error| unread(&self.id, &error))?);
                 }
                 (outcomes, batch.events(), batch.working)
@@ -272,7 +278,7 @@ impl OpenDocument {
         };
         let find_out = |outcome| match outcome {
             // It happened after all, and has been delivered to everybody with the rest of the tail.
-            Outcome::Accepted(edit) if self.recent.find(&edit.message_id).is_some() => Outcome::Delivered,
+            Outcome::Accepted(it) if self.recent.find(&it.message_id).is_some() => Outcome::Delivered,
             Outcome::Accepted(_) => Outcome::Rejected(Rejection::StorageUnavailable { why }),
             Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => outcome,
         };
@@ -281,13 +287,17 @@ impl OpenDocument {
 
     /// The log has the batch: the working copy becomes the document.
     fn committed(&mut self, working: Document, recorded_at: Timestamp, outcomes: &[Outcome]) {
+        let has_edits = working.version() > self.document.version();
         self.document = working;
-        self.document.modified_at(recorded_at);
+        self.recorded_at = recorded_at;
+        if has_edits {
+            self.document.modified_at(recorded_at);
+        }
         for outcome in outcomes {
-            if let Outcome::Accepted(edit) = outcome {
-                self.snapshots.recorded(edit.cause().received.get().len());
-                self.presence.edited(edit);
-                self.recent.push(Arc::clone(edit));
+            if let Outcome::Accepted(event) = outcome {
+                self.snapshots.recorded(event.received().get().len());
+                self.presence.edited(event);
+                self.recent.push(Arc::clone(event));
             }
         }
         if self.snapshots.is_due(&self.live.snapshots, self.document.content()) {
@@ -306,17 +316,28 @@ impl OpenDocument {
             }
             for recorded in page {
                 let (seq, recorded_at) = (recorded.seq, recorded.recorded_at);
-                let edit = Arc::new(Committed::from_log(recorded));
-                if let Err(why) = self.document.edit(&edit.edit.applied) {
+                if let Err(why) = self.take_in(&recorded.event, recorded_at) {
                     let stream = self.stream.clone();
                     return Err(Damaged { stream, seq, why: why.to_string() }.into());
                 }
-                self.document.modified_at(recorded_at);
-                self.presence.edited(&edit);
-                self.recent.push(Arc::clone(&edit));
-                self.deliver(&[edit]);
+                let event = Arc::new(Committed::from_log(recorded));
+                self.presence.edited(&event);
+                self.recent.push(Arc::clone(&event));
+                self.deliver(&[event]);
             }
         }
+    }
+
+    fn take_in(&mut self, event: &Event, recorded_at: Timestamp) -> Result<(), Misfit> {
+        match event {
+            Event::Edited(edited) => {
+                self.document.apply_edit(&edited.applied, &edited.placed)?;
+                self.document.modified_at(recorded_at);
+            }
+            Event::Commented(commented, _) => self.document.comment(commented)?,
+        }
+        self.recorded_at = recorded_at;
+        Ok(())
     }
 
     fn unread(&self, error: &ReadError) -> &'static str {

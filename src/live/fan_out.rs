@@ -8,6 +8,7 @@ use crate::{
         document::{Form, Sending},
         frames::Series,
     },
+    telemetry::{Metrics, Sent},
 };
 
 use super::{committed::Committed, outbox::Item, subscriber::Subscriber};
@@ -37,63 +38,117 @@ impl<T> PerVariant<T> {
     }
 }
 
-/// Committed edits on their way to all who have the document open.
+/// Committed events on their way to all who have the document open.
 ///
 /// Everybody else's edits between two of one's own are one piece of a buffer that all share. A piece keeps all
 /// of the buffer; but nobody waits for one piece who does not wait for nearly all of the others.
 pub(super) struct FanOut<'a> {
     document: &'a DocumentId,
-    edits: Vec<&'a Arc<Committed>>,
-    acks: OnceCell<Series>,
+    events: Vec<&'a Arc<Committed>>,
+    /// Whether acknowledgements are the same in every unit: nearly always.
+    has_one_ack: bool,
+    has_comments: bool,
+    acks: PerVariant<Series>,
     broadcasts: PerVariant<Series>,
-    sent_acks: u64,
-    sent_broadcasts: u64,
+    sent: Tally,
+}
+
+/// How many of each kind were put.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    acks: u64,
+    broadcasts: u64,
+    comment_acks: u64,
+    comments: u64,
+}
+
+impl Tally {
+    pub(super) fn count(self, metrics: &Metrics) {
+        metrics.messages_sent(Sent::Ack, self.acks);
+        metrics.messages_sent(Sent::Broadcast, self.broadcasts);
+        metrics.messages_sent(Sent::CommentAck, self.comment_acks);
+        metrics.messages_sent(Sent::Comment, self.comments);
+    }
+
+    /// One that goes out alone.
+    pub(super) fn of(event: &Committed, is_own: bool) -> Self {
+        let mut tally = Self::default();
+        tally.add(event, is_own);
+        tally
+    }
+
+    fn add(&mut self, event: &Committed, is_own: bool) {
+        match (event.edit().is_some(), is_own) {
+            (true, true) => self.acks += 1,
+            (true, false) => self.broadcasts += 1,
+            (false, is_own) => {
+                self.comments += 1;
+                self.comment_acks += u64::from(is_own);
+            }
+        }
+    }
 }
 
 impl<'a> FanOut<'a> {
-    pub(super) fn of(document: &'a DocumentId, edits: impl Iterator<Item = &'a Arc<Committed>>) -> Self {
+    pub(super) fn of(document: &'a DocumentId, events: impl Iterator<Item = &'a Arc<Committed>>) -> Self {
+        let events: Vec<_> = events.collect();
         Self {
             document,
-            edits: edits.collect(),
-            acks: OnceCell::new(),
+            has_one_ack: events.iter().all(|event| event.has_one_ack()),
+            has_comments: events.iter().any(|event| event.edit().is_none()),
+            events,
+            acks: PerVariant::new(),
             broadcasts: PerVariant::new(),
-            sent_acks: 0,
-            sent_broadcasts: 0,
+            sent: Tally::default(),
         }
     }
 
-    /// How many edits.
+    /// How many events.
     pub(super) fn len(&self) -> usize {
-        self.edits.len()
+        self.events.len()
     }
 
-    /// Some of the edits as one connection gets them: acknowledgements of its own, broadcasts of the others.
+    /// Some of the events as one connection gets them: acknowledgements of its own, broadcasts of the others.
+    /// What happens to comments is for everybody: their sender gets both.
     pub(super) fn put(&mut self, which: Range<usize>, subscriber: &Subscriber, items: &mut Vec<Item>) {
         let mut from = which.start;
-        for run in self.edits[which].chunk_by(|a, b| subscriber.is_own(a) == subscriber.is_own(b)) {
+        let is_own = |event: &Committed| subscriber.is_own(event);
+        let alike = |a: &&Arc<Committed>, b: &&Arc<Committed>| match (is_own(a), is_own(b)) {
+            (false, false) => true,
+            (true, true) => a.edit().is_some() && b.edit().is_some(),
+            _ => false,
+        };
+        for run in self.events[which].chunk_by(alike) {
             let which = from..from + run.len();
             from = which.end;
-            items.push(Item::Frames(if subscriber.is_own(run[0]) {
-                self.sent_acks += run.len() as u64;
-                self.acks().run(which)
-            } else {
-                self.sent_broadcasts += run.len() as u64;
-                self.broadcasts(subscriber.variant()).run(which)
-            }));
+            let is_own = is_own(run[0]);
+            match (self.has_comments, is_own) {
+                (true, _) => run.iter().for_each(|event| self.sent.add(event, is_own)),
+                (false, true) => self.sent.acks += run.len() as u64,
+                (false, false) => self.sent.broadcasts += run.len() as u64,
+            }
+            if is_own {
+                items.push(Item::Frames(self.acks(subscriber.variant()).run(which.clone())));
+            }
+            if !is_own || run[0].edit().is_none() {
+                items.push(Item::Frames(self.broadcasts(subscriber.variant()).run(which)));
+            }
         }
     }
 
-    /// How many acknowledgements and how many broadcasts were put so far.
-    pub(super) fn sent(&self) -> (u64, u64) {
-        (self.sent_acks, self.sent_broadcasts)
+    /// What was put so far.
+    pub(super) fn sent(&self) -> Tally {
+        self.sent
     }
 
-    fn acks(&self) -> &Series {
-        self.acks.get_or_init(|| Series::of(self.edits.iter().map(|edit| edit.ack(Sending::First))))
+    fn acks(&self, variant: Variant) -> &Series {
+        let encoding = if self.has_one_ack { PositionEncoding::default() } else { variant.encoding };
+        let acks = || Series::of(self.events.iter().map(|event| event.ack(self.document, encoding, Sending::First)));
+        self.acks.get(Variant { form: Form::default(), encoding }, acks)
     }
 
     fn broadcasts(&self, variant: Variant) -> &Series {
-        let broadcasts = || Series::of(self.edits.iter().map(|edit| edit.broadcast(self.document, variant)));
+        let broadcasts = || Series::of(self.events.iter().map(|event| event.broadcast(self.document, variant)));
         self.broadcasts.get(variant, broadcasts)
     }
 }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod catch_up;
+mod comments;
 mod committed;
 mod context;
 mod deliver;
@@ -22,9 +23,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 
-use crate::{clock::Clock, event_log::EventLog, settings, telemetry::Metrics};
+use crate::{clock::Clock, domain::CommentLimits, event_log::EventLog, settings, telemetry::Metrics};
 
-pub use batch::WaitingEdit;
+pub use batch::{Message, Submission};
+pub use comments::WaitingComment;
 pub use committed::ClientKey;
 pub use directory::Handle;
 pub use document::{Command, ConnectionId, Joined};
@@ -54,6 +56,8 @@ pub struct DocumentSettings {
     pub patience: Duration,
     /// How long a document may be, in UTF-16 units.
     pub document_length: usize,
+    /// How much may be said about it.
+    pub comments: CommentLimits,
 }
 
 /// All open documents of this process.

@@ -6,11 +6,12 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::{MessageId, Timestamp, Version},
-    protocol::document::Sync,
+    protocol::document::{CommentList, Sync},
     telemetry::{Resume, Sent},
 };
 
 use super::{
+    comments::CommentsOf,
     committed::Committed,
     document::{ConnectionId, Joined, OpenDocument},
     outbox::{Goodbye, Item},
@@ -30,30 +31,34 @@ impl OpenDocument {
             return;
         }
         // Who has been told that it resumes reads on until it is there, however fast the others write.
-        let is_far = |since: Version| !opening.acknowledged && version.0 - since.0 > settings.max_resume_events;
-        let missed = match opening.since {
-            Some(since) if since <= version && is_far(since) => Err(Resume::TooOld),
-            Some(since) if since > version => Err(Resume::Ahead),
-            Some(since) => match self.missed(&subscriber, since) {
-                Some(missed) => Ok(missed),
-                None => {
-                    let _ = reply.send(Joined::CatchUp(version));
-                    return;
-                }
-            },
-            None => Err(Resume::FullSync),
+        let missed = match (opening.read_to, opening.since) {
+            (Some(place), _) if place > self.document.seq() => Err(Resume::Ahead),
+            (Some(place), _) => Ok(self.missed(&subscriber, self.recent.after(place))),
+            (None, Some(since)) if since > version => Err(Resume::Ahead),
+            (None, Some(since)) if opening.is_too_far || self.is_far(since) => Err(Resume::TooOld),
+            (None, Some(since)) => Ok(self.missed(&subscriber, self.recent.since(since))),
+            (None, None) => Err(Resume::FullSync),
         };
-        let missed = match (missed, opening.acknowledged) {
-            (Ok(missed), acknowledged) => {
-                if !acknowledged {
+        let missed = match (missed, opening.read_to) {
+            (Ok(None), _) => {
+                let _ = reply.send(Joined::CatchUp(self.document.seq(), version));
+                return;
+            }
+            (Ok(Some(missed)), None) if missed.len() as u64 > settings.max_resume_events => {
+                self.live.metrics.resume(Resume::TooOld);
+                self.acknowledge(&subscriber, false);
+                None
+            }
+            (Ok(Some(missed)), read_to) => {
+                if read_to.is_none() {
                     self.live.metrics.resume(Resume::Resumed);
                     self.acknowledge(&subscriber, true);
                 }
                 Some(missed)
             }
             // It has read more from the log than there is now: it can only start afresh.
-            (Err(_), true) => None,
-            (Err(why), false) => {
+            (Err(_), Some(_)) => None,
+            (Err(why), None) => {
                 if opening.since.is_some() {
                     self.live.metrics.resume(why);
                 }
@@ -61,6 +66,12 @@ impl OpenDocument {
                 None
             }
         };
+        self.admit(subscriber, missed);
+        let _ = reply.send(Joined::Subscribed);
+    }
+
+    /// Lets a connection in: with what it missed, or with the whole document.
+    fn admit(&mut self, subscriber: Subscriber, missed: Option<Vec<Arc<Committed>>>) {
         self.place_cursors();
         // Before the older connection goes: its user does not leave by that.
         let is_new = self.enter(&subscriber);
@@ -78,7 +89,6 @@ impl OpenDocument {
         if is_new {
             self.announce(connection);
         }
-        let _ = reply.send(Joined::Subscribed);
     }
 
     fn acknowledge(&self, subscriber: &Subscriber, resumed: bool) {
@@ -87,10 +97,19 @@ impl OpenDocument {
         self.live.metrics.messages_sent(Sent::Other, 1);
     }
 
-    /// What was committed after `since`, where that is in memory and can be sent in one go.
-    fn missed(&self, subscriber: &Subscriber, since: Version) -> Option<Vec<Arc<Committed>>> {
-        let missed = self.recent.after(since)?;
-        let bytes: usize = missed.clone().map(|edit| subscriber.frame(&self.id, edit).bytes()).sum();
+    fn is_far(&self, since: Version) -> bool {
+        self.document.version().0.saturating_sub(since.0) > self.live.settings.max_resume_events
+    }
+
+    /// What was missed, where that is in memory and can be sent in one go.
+    fn missed<'a>(
+        &self,
+        subscriber: &Subscriber,
+        missed: Option<impl Iterator<Item = &'a Arc<Committed>> + Clone>,
+    ) -> Option<Vec<Arc<Committed>>> {
+        let missed = missed?;
+        let frames = missed.clone().flat_map(|event| subscriber.frames(&self.id, event));
+        let bytes: usize = frames.map(|frame| frame.bytes()).sum();
         (bytes <= subscriber.outbox.helping()).then(|| missed.cloned().collect())
     }
 
@@ -113,11 +132,13 @@ impl OpenDocument {
     pub(super) fn sync(&mut self, connection: ConnectionId, since: Option<Version>, message: Option<MessageId>) {
         self.place_cursors();
         let Some(subscriber) = self.subscriber(connection) else { return };
-        let (version, most) = (self.document.version(), self.live.settings.max_resume_events);
-        let near = since.filter(|since| *since <= version && version.0 - since.0 <= most);
-        match near.and_then(|since| self.missed(subscriber, since)) {
-            // Who has missed nothing gets the document all the same: a question without an answer is none.
-            Some(missed) if !missed.is_empty() => self.send_missed(subscriber, &missed),
+        let near = since.filter(|since| *since <= self.document.version() && !self.is_far(*since));
+        match near.and_then(|since| self.missed(subscriber, self.recent.since(since))) {
+            // Who has missed nothing gets the document all the same: a question without an answer is none. Events
+            // of comments alone come again to anybody, and answer nothing.
+            Some(missed) if missed.iter().any(|event| event.edit().is_some()) => {
+                self.send_missed(subscriber, &missed);
+            }
             Some(_) | None => self.send_sync(subscriber, message),
         }
     }
@@ -129,10 +150,17 @@ impl OpenDocument {
             content: self.document.content().clone(),
             last_modified: self.document.last_modified().map(Timestamp::to_rfc3339),
             active_users: self.active_users(subscriber),
+            comments: self.comments_for(subscriber),
         };
         let asked_by = message.map(|message| (subscriber.client.client.clone(), Some(message)));
         subscriber.outbox.push(Item::Sync(Box::new(sync), asked_by));
         self.live.metrics.messages_sent(Sent::Sync, 1);
+    }
+
+    fn comments_for(&self, subscriber: &Subscriber) -> Option<Arc<dyn CommentList>> {
+        let is_empty = self.document.comments().is_empty();
+        let comments = || CommentsOf { document: self.document.clone(), encoding: subscriber.encoding };
+        (!is_empty).then(|| Arc::new(comments()) as _)
     }
 
     pub(super) fn subscriber(&self, connection: ConnectionId) -> Option<&Subscriber> {

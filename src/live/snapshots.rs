@@ -65,12 +65,7 @@ impl Snapshots {
         let saving = Arc::clone(&self.saving);
         live.tasks.clone().spawn(async move {
             let started = Instant::now();
-            let snapshot = Snapshot {
-                seq: document.seq(),
-                version: document.version(),
-                last_modified: document.last_modified(),
-                content: document.content().to_delta(),
-            };
+            let snapshot = Snapshot::of(&document);
             let outcome = match live.log.save_snapshot(&stream, &snapshot).await {
                 Ok(()) => Outcome::Ok,
                 Err(error) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{DocumentId, PositionEncoding, Profile, Timestamp, Version},
+    domain::{DocumentId, PositionEncoding, Profile, Seq, Timestamp, Version},
     protocol::{
         document::{ConnectionAck, Form, Sending, connection_ack},
         frames::Frames,
@@ -41,8 +41,10 @@ pub struct Subscriber {
 pub struct Opening {
     /// The version that it has already.
     pub since: Option<Version>,
-    /// Whether `connection_ack` has been sent: it resumes, and has read from the log up to `since`.
-    pub acknowledged: bool,
+    /// Up to where it has read from the log; then `connection_ack` has been sent: it resumes.
+    pub read_to: Option<Seq>,
+    /// Whether the log turned out to have more than may be sent event by event.
+    pub is_too_far: bool,
 }
 
 impl Subscriber {
@@ -55,9 +57,13 @@ impl Subscriber {
         Variant { form: self.form, encoding: self.encoding }
     }
 
-    /// A committed edit as this connection gets it.
-    pub(super) fn frame(&self, document: &DocumentId, edit: &Committed) -> Frames {
-        if self.is_own(edit) { edit.ack(Sending::First) } else { edit.broadcast(document, self.variant()) }
+    /// A committed event as this connection gets it: its own are acknowledged, and those about comments go to
+    /// everybody.
+    pub(super) fn frames(&self, document: &DocumentId, event: &Committed) -> impl Iterator<Item = Frames> {
+        let is_own = self.is_own(event);
+        let ack = is_own.then(|| event.ack(document, self.encoding, Sending::First));
+        let broadcast = (!is_own || event.edit().is_none()).then(|| event.broadcast(document, self.variant()));
+        ack.into_iter().chain(broadcast)
     }
 
     /// The connection's first frame.

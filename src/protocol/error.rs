@@ -26,6 +26,7 @@ pub enum ErrorCode {
     DocumentTooLarge,
     MessageTooLarge,
     RateLimited,
+    CommentNotFound,
     SlowConsumer,
     StorageUnavailable,
     Internal,
@@ -51,6 +52,7 @@ impl ErrorCode {
             Self::DocumentTooLarge => "DOCUMENT_TOO_LARGE",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
             Self::RateLimited => "RATE_LIMITED",
+            Self::CommentNotFound => "COMMENT_NOT_FOUND",
             Self::SlowConsumer => "SLOW_CONSUMER",
             Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
             Self::Internal => "INTERNAL",
@@ -130,7 +132,7 @@ impl Refusal {
         Self::new(ErrorCode::InvalidOperation, message).with("path", path)
     }
 
-    /// Why an edit was not committed.
+    /// Why an edit or a comment was not committed.
     pub fn of_rejection(rejection: &Rejection) -> Self {
         let refuse = |code| Self::new(code, rejection.to_string());
         match rejection {
@@ -147,6 +149,23 @@ impl Refusal {
             Rejection::PredecessorRefused { after } => {
                 refuse(ErrorCode::PredecessorRefused).with("after", after.as_str())
             }
+            Rejection::CommentNotFound { comment } => {
+                refuse(ErrorCode::CommentNotFound).with("comment_id", comment.as_str())
+            }
+            Rejection::ThreadNotFound { thread } => {
+                refuse(ErrorCode::CommentNotFound).with("thread_id", thread.as_str())
+            }
+            Rejection::NotTheAuthor { comment, permissions } => refuse(ErrorCode::InsufficientPermissions)
+                .with("comment_id", comment.as_str())
+                .with("required_permission", "document:admin")
+                .with("user_permissions", permissions.clone()),
+            Rejection::CommentDoesNotFit { path, expected } => {
+                refuse(ErrorCode::InvalidMessage).with("path", *path).with("expected", *expected)
+            }
+            Rejection::TooManyComments { would_have, limit, setting, .. } => refuse(ErrorCode::DocumentTooLarge)
+                .with("would_have", *would_have)
+                .with("limit", *limit)
+                .with("setting", *setting),
             Rejection::MessageIdConflict => refuse(ErrorCode::MessageIdConflict),
             Rejection::StorageUnavailable { .. } => refuse(ErrorCode::StorageUnavailable),
         }

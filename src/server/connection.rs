@@ -28,7 +28,7 @@ use super::{
     heard::{Amount, Heard},
     limits::Bucket,
     request::OpenRequest,
-    session::Session,
+    session::{Session, make_id},
     socket::{Incoming, Outgoing, Reading, Unsent},
     standing::Standing,
     writer::{Framing, GOODBYE_GRACE, Writer},
@@ -131,7 +131,7 @@ impl Connection {
         let handle = match joined {
             Ok((Joined::Subscribed, handle)) => handle,
             Ok((Joined::NotFound, _)) => return Err(not_found()),
-            Ok((Joined::Unavailable | Joined::CatchUp(_), _)) | Err(_) => return Err(unavailable()),
+            Ok((Joined::Unavailable | Joined::CatchUp(..), _)) | Err(_) => return Err(unavailable()),
         };
         let (document, client, user) = (&request.document_id, &request.client_id, &identity.user_id);
         info!(connection = self.id.0, %document, %client, %user, address = %place.address, "connection opened");
@@ -143,12 +143,13 @@ impl Connection {
         };
         let (document_id, client_id) = (request.document_id, request.client_id);
         Ok(Session {
-            reader: Reader { document_id, client_id, encoding: request.encoding, limits },
+            reader: Reader { document_id, client_id, encoding: request.encoding, limits, make_id },
             heard: Heard::new(),
             shared: Arc::clone(shared),
             outbox: Arc::clone(&self.outbox),
             connection: subscriber.connection,
             client: subscriber.client,
+            name: subscriber.profile.name.as_deref().map(Into::into),
             handle,
             standing: Standing::new(permissions, identity.expires_at),
             seat,

@@ -1,6 +1,7 @@
 //! The HTTP server: routes, WebSocket sessions, health and metrics.
 
 mod caller;
+mod comments;
 mod connection;
 mod ending;
 mod handshake;

@@ -8,6 +8,7 @@ pub(super) const fn needed(event: &ClientEvent) -> Option<Permission> {
         ClientEvent::Edit(_) => Some(Permission::Write),
         // Whoever may read may show where: it is part of being there.
         ClientEvent::Cursor(_) | ClientEvent::Typing(_) | ClientEvent::Sync { .. } => Some(Permission::Read),
+        ClientEvent::Comment(_) => Some(Permission::Comment),
         ClientEvent::Ping { .. } | ClientEvent::Authenticate { .. } => None,
     }
 }

@@ -11,7 +11,8 @@ use crate::{
     auth::Permission,
     domain::{MessageId, Timestamp},
     live::{
-        ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Outbox, PresenceMessage, WaitingEdit, WaitingPresence,
+        ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Message as Said, Outbox, PresenceMessage, Submission,
+        WaitingPresence,
     },
     protocol::{
         ErrorCode, Refusal,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    Shared,
+    Shared, comments,
     ending::{
         End, banned, broken, insufficient, no_read, not_accepted, rate_limited, throttled, token_expired, unavailable,
     },
@@ -40,6 +41,8 @@ pub(super) struct Session {
     pub(super) handle: Handle,
     pub(super) connection: ConnectionId,
     pub(super) client: ClientKey,
+    /// What the user is called, where known.
+    pub(super) name: Option<Arc<str>>,
     pub(super) standing: Standing,
     pub(super) seat: Seat,
     /// Messages that are no edits.
@@ -180,12 +183,8 @@ impl Session {
             return Ok(None);
         }
         match event {
-            ClientEvent::Edit(message) => {
-                let message_id = message_id.unwrap_or_else(made_up);
-                let (connection, client) = (self.connection, self.client.clone());
-                let edit = WaitingEdit { connection, client, message_id, message, received_at: now };
-                Ok(Some(Command::Edit(Box::new(edit))))
-            }
+            ClientEvent::Edit(message) => Ok(Some(self.submit(message_id, Said::Edit(message), now))),
+            ClientEvent::Comment(message) => Ok(Some(self.submit(message_id, self.comment(*message), now))),
             ClientEvent::Sync { since } => Ok(Some(Command::Sync(self.connection, since, message_id))),
             ClientEvent::Cursor(message) => Ok(Some(self.presence(message_id, PresenceMessage::Cursor(message)))),
             ClientEvent::Typing(message) => Ok(Some(self.presence(message_id, PresenceMessage::Typing(message)))),
@@ -203,6 +202,12 @@ impl Session {
     fn presence(&self, message_id: Option<MessageId>, message: PresenceMessage) -> Command {
         let (connection, client) = (self.connection, self.client.clone());
         Command::Presence(Box::new(WaitingPresence { connection, client, message_id, message }))
+    }
+
+    fn submit(&self, message_id: Option<MessageId>, message: Said, now: Instant) -> Command {
+        let message_id = message_id.unwrap_or_else(made_up);
+        let (connection, client) = (self.connection, self.client.clone());
+        Command::Submit(Box::new(Submission { connection, client, message_id, message, received_at: now }))
     }
 
     /// Puts another token in the place of the one that holds. What was sent before is judged by the old one,
@@ -258,14 +263,20 @@ impl Session {
     }
 }
 
-/// A name for a message that came without one.
-fn made_up() -> MessageId {
-    MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is 36 plain characters")
+/// A name that nobody else has.
+pub(super) fn make_id() -> String {
+    Uuid::now_v7().to_string()
 }
 
-const fn kind_of(event: &ClientEvent) -> Received {
+/// A name for a message that came without one.
+fn made_up() -> MessageId {
+    MessageId::parse(&make_id()).expect("a UUID is 36 plain characters")
+}
+
+fn kind_of(event: &ClientEvent) -> Received {
     match event {
         ClientEvent::Edit(_) => Received::DocumentEdit,
+        ClientEvent::Comment(comment) => comments::kind_of(comment.kind),
         ClientEvent::Sync { .. } => Received::DocumentSync,
         ClientEvent::Cursor(_) => Received::CursorUpdate,
         ClientEvent::Typing(_) => Received::TypingIndicator,

@@ -148,6 +148,10 @@ sections! {
         attributes: usize = 100, in 0..=100_000;
         /// All attributes of one operation together, in bytes of JSON.
         attribute_bytes: usize as Bytes = 16 * KIB, in 2..=GIB;
+        /// Comments of a document, replies included.
+        comments: usize = 10_000, in 0..=1_000_000;
+        /// All comments of a document and what they quote, in bytes.
+        comment_bytes: usize as Bytes = 8 * MIB, in KIB..=GIB;
         /// What may wait for a client that reads slowly, in bytes; with more, it is cut off and resumes.
         outbox_bytes: usize as Bytes = 8 * MIB, in 64 * KIB..=GIB;
         /// Commands that may wait for one document; with more, its connections are not read from.

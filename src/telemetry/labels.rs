@@ -114,6 +114,16 @@ labels! {
     Received as "kind" {
         /// `operation`/`document_edit`.
         DocumentEdit = "document_edit",
+        /// `comment`/`comment_added`.
+        CommentAdded = "comment_added",
+        /// `comment`/`comment_updated`.
+        CommentUpdated = "comment_updated",
+        /// `comment`/`comment_resolved`.
+        CommentResolved = "comment_resolved",
+        /// `comment`/`comment_reopened`.
+        CommentReopened = "comment_reopened",
+        /// `comment`/`comment_deleted`.
+        CommentDeleted = "comment_deleted",
         /// `system`/`document_sync`.
         DocumentSync = "document_sync",
         /// `presence`/`cursor_update`.
@@ -136,6 +146,10 @@ labels! {
         Ack = "ack",
         /// `operation_broadcast`.
         Broadcast = "broadcast",
+        /// `comment_ack`.
+        CommentAck = "comment_ack",
+        /// `comment_added` and what else happens to comments.
+        Comment = "comment",
         /// `document_sync`.
         Sync = "sync",
         /// `user_joined`, `user_left`, `cursor_update`, `typing_indicator`.
@@ -212,6 +226,8 @@ labels! {
         DocumentTooLarge = "DOCUMENT_TOO_LARGE",
         /// The message is too long.
         MessageTooLarge = "MESSAGE_TOO_LARGE",
+        /// No such comment.
+        CommentNotFound = "COMMENT_NOT_FOUND",
         /// Too many messages.
         RateLimited = "RATE_LIMITED",
         /// The client reads too slowly.

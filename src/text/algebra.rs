@@ -117,6 +117,39 @@ impl<U: Unit> Delta<U> {
         }
         position
     }
+
+    /// Where a position of the document is after this change, as the end of something that is about the text
+    /// there: what this change deletes at a place goes before what it inserts, so that text which replaces the
+    /// edge of something is text at its edge. Else as [`Self::transform_position`].
+    #[must_use]
+    pub fn transform_edge(&self, position: usize, priority: Priority) -> usize {
+        let (mut position, mut offset) = (position, 0);
+        let mut ops = self.ops().iter().peekable();
+        while let Some(op) = ops.next() {
+            if offset > position {
+                break;
+            }
+            let length = op.length::<U>();
+            match op {
+                Op::Retain { .. } => offset = offset.saturating_add(length),
+                Op::Delete { .. } => position -= length.min(position - offset),
+                Op::Insert { .. } => {
+                    let mut inserted = length;
+                    while let Some(more) = ops.next_if(|op| matches!(op, Op::Insert { .. })) {
+                        inserted = inserted.saturating_add(more.length::<U>());
+                    }
+                    if let Some(Op::Delete { length }) = ops.next_if(|op| matches!(op, Op::Delete { .. })) {
+                        position -= (*length).min(position - offset);
+                    }
+                    if offset < position || priority == Priority::Second {
+                        position = position.saturating_add(inserted);
+                    }
+                    offset = offset.saturating_add(inserted);
+                }
+            }
+        }
+        position
+    }
 }
 
 /// What `one` and then `other` do to the same stretch, which is as long as each of them.

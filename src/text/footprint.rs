@@ -63,6 +63,15 @@ impl<U: Unit> Footprint<U> {
         Self::of(&self.to_delta().transform(&other.to_delta(), priority))
     }
 
+    /// See [`Delta::transform_edge`].
+    #[must_use]
+    pub fn transform_edge(&self, position: usize, priority: Priority) -> usize {
+        match self {
+            Self::Splice(splice) => splice.transform_edge(position, priority),
+            Self::Delta(delta) => delta.transform_edge(position, priority),
+        }
+    }
+
     /// An edit with this footprint.
     fn to_delta(&self) -> Delta<U> {
         match self {

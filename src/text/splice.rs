@@ -61,6 +61,14 @@ impl Splice {
         position.saturating_add(insert) - delete.min(position - at)
     }
 
+    /// See [`Delta::transform_edge`].
+    #[must_use]
+    pub fn transform_edge(self, position: usize, priority: Priority) -> usize {
+        let (at, delete, insert) = (self.at as usize, self.delete as usize, self.insert as usize);
+        let left = position - delete.min(position.saturating_sub(at));
+        if left > at || (left == at && priority == Priority::Second) { left.saturating_add(insert) } else { left }
+    }
+
     /// The concurrent edit `other` as it is to be made after this one; see [`Delta::transform`]. `None` when
     /// that is no longer in one place: it deletes on both sides of what this one inserts.
     #[inline]
@@ -85,5 +93,30 @@ impl Splice {
         }
         u32::try_from(new_at + new_delete).ok()?;
         Some(Self { at: u32::try_from(new_at).ok()?, delete: u32::try_from(new_delete).ok()?, insert: other.insert })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::{Attributes, Utf16};
+
+    proptest! {
+        #[test]
+        fn an_edge_moves_with_the_deletion_and_then_with_the_insert(at in 0..9_u32, delete in 0..5_u32, insert in 0..5_u32, position in 0..20_usize) {
+            let text = "x".repeat(insert as usize);
+            let edit = Delta::<Utf16>::new().retain(at as usize).insert(text.as_str(), Attributes::NONE).delete(delete as usize);
+            let splice = Splice::of(&edit).unwrap();
+            for priority in [Priority::First, Priority::Second] {
+                let deletes: Delta<Utf16> = Delta::new().retain(at as usize).delete(delete as usize);
+                let inserts = Delta::<Utf16>::new().retain(at as usize).insert(text.as_str(), Attributes::NONE);
+                let one_after_the_other =
+                    inserts.transform_position(deletes.transform_position(position, priority), priority);
+                prop_assert_eq!(edit.transform_edge(position, priority), one_after_the_other);
+                prop_assert_eq!(splice.transform_edge(position, priority), edit.transform_edge(position, priority));
+            }
+        }
     }
 }

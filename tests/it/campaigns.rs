@@ -2,7 +2,7 @@
 //! take-overs, repeats, and a service that stops, dies and comes back. At rest all agree: every client, a
 //! fresh sync in every manner, a replay from zero, and the model that says what the contract says.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
@@ -11,6 +11,7 @@ use crate::support::{
     log::Database,
     model::referee,
     number_from_env,
+    remarks::Remarks,
     server::Server,
     socket::{Incoming, Socket},
     storage::on_every_database,
@@ -67,7 +68,8 @@ impl Campaign<'_> {
         let at = self.chance.below(self.clients.len());
         match self.chance.below(100) {
             0..=44 => self.edit(at).await,
-            45..=79 => {
+            45..=52 => self.remark(at).await,
+            53..=79 => {
                 let most = self.chance.below(8);
                 self.clients[at].deliver_what_came(most).await;
             }
@@ -106,6 +108,14 @@ impl Campaign<'_> {
             client.edit_at_random(self.chance).await;
         } else {
             client.deliver().await;
+        }
+    }
+
+    /// A comment, an answer, or what else can be said.
+    async fn remark(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if client.core.is_live() && client.socket.is_some() {
+            client.remark_at_random(self.chance).await;
         }
     }
 
@@ -169,20 +179,32 @@ impl Campaign<'_> {
         for client in &mut self.clients {
             client.deliver_until("the newest version", |core| core.version >= newest && core.is_settled()).await;
         }
+        // Comments are no versions: who asks for the document has heard of all that came before.
+        for client in &mut self.clients {
+            let request = client.core.ask_for_sync();
+            client.send(&request).await;
+            client.deliver_until("an answer", Core::is_settled).await;
+        }
     }
 
     async fn agree(mut self) {
         let version = self.clients[0].core.version;
         let document = self.clients[0].core.local().clone();
+        let remarks = self.clients[0].core.remarks().clone();
         for client in &self.clients {
             client.core.assert_shows(&document, version);
+            assert_eq!(*client.core.remarks(), remarks, "{}'s comments", client.core.client_id);
         }
         for manner in Manner::ALL {
             let newcomer = Client::open(&self.server, "campaign", "newcomer", manner).await;
             newcomer.core.assert_shows(&document, version);
+            assert_eq!(*newcomer.core.remarks(), remarks, "a newcomer's comments");
         }
         let text = wire::plain_text(&document);
         if version > 0 {
+            let whole = self.server.run(&["replay", "campaign", "--format", "json"]).await;
+            let whole: Value = serde_json::from_slice(&whole.stdout).unwrap();
+            assert_eq!(Remarks::replayed(&whole["comments"]), remarks, "a replay's comments");
             let replayed = self.server.replay("campaign", None).await;
             assert!(
                 replayed == text || replayed.strip_suffix('\n') == Some(&text),

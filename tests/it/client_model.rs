@@ -82,7 +82,7 @@ fn open(line: &mut Line, model: &Model) {
         let metadata = json!({"word_count": text.split_whitespace().count()});
         line.to_client.push_back(envelope(
             "document_sync",
-            &json!({"document": {"id": "model", "version": model.version(), "content": text, "delta": wire::to_ops(&document), "metadata": metadata}}),
+            &json!({"document": {"id": "model", "version": model.version(), "content": text, "delta": wire::to_ops(&document), "metadata": metadata}, "comments": []}),
         ));
     }
     line.to_server = line.core.connected().into();

@@ -10,9 +10,9 @@
 
 use std::collections::VecDeque;
 
-use crate::text::{Carried, Delta, Footprint, Unit};
+use crate::text::{Carried, Delta, Footprint, Priority, Unit};
 
-use super::Version;
+use super::{Stretch, Version};
 
 /// The context of one client's edits, in the unit that it counts in.
 #[derive(Debug, Clone)]
@@ -84,6 +84,15 @@ impl<U: Unit> Context<U> {
     /// after the other they lead from what the client sees to the document at [`Self::reach`].
     pub fn others(&self) -> impl Iterator<Item = (Version, &Footprint<U>)> {
         self.others.iter().map(|(version, edit)| (*version, edit))
+    }
+
+    /// Carries a part of the text that the client sees over everybody else's edits, to the document at `reach`.
+    /// What was inserted just at its ends stays outside.
+    pub fn carry_stretch(&self, Stretch { start, end }: Stretch) -> Stretch {
+        self.others.iter().fold(Stretch { start, end }, |Stretch { start, end }, (_, edit)| {
+            let start = edit.transform_edge(start, Priority::Second);
+            Stretch { start, end: edit.transform_edge(end, Priority::First).max(start) }
+        })
     }
 
     /// Carries the client's next edit over everybody else's, so that it fits the document at `reach`.

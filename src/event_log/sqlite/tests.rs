@@ -290,6 +290,7 @@ async fn a_damaged_snapshot_is_passed_over() {
     fill(&log, &stream, 9).await;
     for seq in [4, 8] {
         let snapshot = Snapshot {
+            comments: crate::projection::SavedComments::default(),
             seq: Seq(seq),
             version: crate::domain::Version(seq),
             last_modified: None,

@@ -10,11 +10,11 @@ use serde::{Serialize, de::SeqAccess};
 use serde_json::value::RawValue;
 
 use super::{
-    Stored, Why,
+    Stored, Why, fields,
     ops_v1::{self, Ops},
 };
 use crate::{
-    domain::{Cause, ClientId, Edited, IdError, MessageId, PositionEncoding, UserId, Version},
+    domain::{Cause, ClientId, Edited, IdError, MessageId, Placed, UserId, Version},
     text::{CodePoints, Delta, Utf16},
 };
 
@@ -23,22 +23,24 @@ pub(super) const CAUSE: &str = "cause.1";
 
 /// Writes both halves.
 pub(super) fn encode(edited: &Edited) -> serde_json::Result<Stored> {
+    Ok(Stored { body: ops_v1::tagged(BODY, &edited.applied)?, cause: encode_cause(edited)? })
+}
+
+/// Writes the cause.
+pub(super) fn encode_cause(edited: &Edited) -> serde_json::Result<String> {
     let cause = &*edited.cause;
-    Ok(Stored {
-        body: ops_v1::tagged(BODY, &edited.applied)?,
-        cause: serde_json::to_string(&(
-            CAUSE,
-            cause.user.as_str(),
-            cause.client.as_str(),
-            cause.base.0,
-            cause.origin.0,
-            cause.after.as_ref().map(MessageId::as_str),
-            cause.encoding.as_str(),
-            edited.transformed,
-            edited.in_code_points.as_ref().map(Written),
-            &*cause.received,
-        ))?,
-    })
+    serde_json::to_string(&(
+        CAUSE,
+        cause.user.as_str(),
+        cause.client.as_str(),
+        cause.base.0,
+        cause.origin.0,
+        cause.after.as_ref().map(MessageId::as_str),
+        cause.encoding.as_str(),
+        edited.transformed,
+        edited.in_code_points.as_ref().map(Written),
+        &*cause.received,
+    ))
 }
 
 struct Written<'a>(&'a Delta<CodePoints>);
@@ -85,7 +87,7 @@ pub(super) fn read_cause<'de, A: SeqAccess<'de>>(mut list: A) -> Result<How, A::
 
 impl How {
     /// The whole event.
-    pub(super) fn onto(self, applied: Delta<Utf16>) -> Result<Edited, Why> {
+    pub(super) fn onto(self, applied: Delta<Utf16>, placed: Vec<Placed>) -> Result<Edited, Why> {
         let invalid = |e: IdError| e.to_string();
         let cause = Cause {
             user: UserId::parse(&self.user).map_err(invalid)?,
@@ -93,17 +95,14 @@ impl How {
             base: Version(self.base),
             origin: Version(self.origin),
             after: self.after.as_deref().map(MessageId::parse).transpose().map_err(invalid)?,
-            encoding: match self.encoding.as_str() {
-                "utf-16" => PositionEncoding::Utf16,
-                "utf-32" => PositionEncoding::Utf32,
-                unknown => return Err(format!("{unknown:?} is not a position encoding")),
-            },
+            encoding: fields::encoding(&self.encoding)?,
             received: self.received.into(),
         };
         Ok(Edited {
             applied,
             in_code_points: self.in_code_points.map(|Ops(delta)| delta),
             transformed: self.transformed,
+            placed,
             cause: Arc::new(cause),
         })
     }

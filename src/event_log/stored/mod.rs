@@ -5,17 +5,23 @@
 //! changes once it has shipped; a new one gets a new tag and a decoder beside the old ones, and
 //! `tests/fixtures/stored` proves that every form ever shipped stays readable. `docs/events.md` lists them.
 
+#[cfg(test)]
+mod comment_tests;
+mod commented_v1;
 mod edited_v1;
+mod edited_v2;
+mod fields;
 mod ops_v1;
 #[cfg(test)]
 mod presence_tests;
 mod presence_v1;
 pub(super) mod revoked_v1;
 mod snapshot_v1;
+mod snapshot_v2;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -23,8 +29,8 @@ use serde::{
 };
 
 use crate::{
-    domain::{Event, MessageId, PresenceEvent},
-    projection::Presence,
+    domain::{CommentCause, Effect, Event, MessageId, PresenceEvent},
+    projection::{Presence, SavedComments},
     text::{Content, Delta, Op, Unit, Utf16},
 };
 
@@ -40,32 +46,40 @@ pub(super) struct Stored {
     pub cause: String,
 }
 
-/// Writes an event in the newest form.
+/// Writes an event in the newest form that it needs.
 pub(super) fn encode(event: &Event) -> Result<Stored, Why> {
     match event {
         Event::Edited(edited) => {
-            let stored = edited_v1::encode(edited).map_err(|e| e.to_string())?;
+            let stored = if edited.placed.is_empty() { edited_v1::encode(edited) } else { edited_v2::encode(edited) };
+            let stored = stored.map_err(|e| e.to_string())?;
             // Values of attributes and embeds nest, and a reader gives up at some depth: the log never
             // accepts what it could not read back.
-            if is_rich(&edited.applied) && decode_body(stored.body.as_bytes())? != edited.applied {
-                return Err("the event would not be read as it was written".into());
+            if is_rich(&edited.applied) {
+                let read = decode_body(stored.body.as_bytes())?;
+                if !matches!(read, Effect::Edited { applied, .. } if applied == edited.applied) {
+                    return Err("the event would not be read as it was written".into());
+                }
             }
             Ok(stored)
         }
+        Event::Commented(commented, cause) => commented_v1::encode(commented, cause).map_err(|e| e.to_string()),
     }
 }
 
 /// Reads the part of an event that a fold needs.
-pub(super) fn decode_body(body: &[u8]) -> Result<Delta<Utf16>, Why> {
-    let Body::Edited(applied) = read(body)?;
-    Ok(applied)
+pub(super) fn decode_body(body: &[u8]) -> Result<Effect, Why> {
+    let Body(effect) = read(body)?;
+    Ok(effect)
 }
 
 /// Reads an event.
 pub(super) fn decode(body: &[u8], cause: &[u8]) -> Result<Event, Why> {
-    let Body::Edited(applied) = read(body)?;
-    let CauseOf::Edited(how) = read(cause)?;
-    how.onto(applied).map(Event::Edited)
+    let Body(effect) = read(body)?;
+    match (effect, read(cause)?) {
+        (Effect::Edited { applied, placed }, CauseOf::Edited(how)) => how.onto(applied, placed).map(Event::Edited),
+        (Effect::Commented(commented), CauseOf::Commented(cause)) => Ok(Event::Commented(commented, Arc::new(cause))),
+        (Effect::Edited { .. } | Effect::Commented(_), _) => Err("the cause is that of another kind of event".into()),
+    }
 }
 
 /// Reads the id of the message that caused an event.
@@ -74,19 +88,20 @@ pub(super) fn decode_message_id(text: &[u8]) -> Result<MessageId, Why> {
     MessageId::parse(text).map_err(|e| e.to_string())
 }
 
-/// Writes the content of a snapshot in the newest form.
-pub(super) fn encode_snapshot(content: &Delta<Utf16>) -> Result<String, Why> {
-    let text = snapshot_v1::encode(content).map_err(|e| e.to_string())?;
-    if is_rich(content) && decode_snapshot(text.as_bytes())? != *content {
+/// Writes a snapshot in the newest form that it needs.
+pub(super) fn encode_snapshot(content: &Delta<Utf16>, comments: &SavedComments) -> Result<String, Why> {
+    let text = if comments.is_empty() { snapshot_v1::encode(content) } else { snapshot_v2::encode(content, comments) };
+    let text = text.map_err(|e| e.to_string())?;
+    if is_rich(content) && decode_snapshot(text.as_bytes())?.0 != *content {
         return Err("the snapshot would not be read as it was written".into());
     }
     Ok(text)
 }
 
-/// Reads the content of a snapshot.
-pub(super) fn decode_snapshot(text: &[u8]) -> Result<Delta<Utf16>, Why> {
-    let SnapshotForm(content) = read(text)?;
-    Ok(content)
+/// Reads a snapshot.
+pub(super) fn decode_snapshot(text: &[u8]) -> Result<(Delta<Utf16>, SavedComments), Why> {
+    let SnapshotForm(content, comments) = read(text)?;
+    Ok((content, comments))
 }
 
 /// Writes an event of a presence stream in the newest form.
@@ -158,20 +173,36 @@ macro_rules! tagged {
 
 tagged! {
     /// What a fold reads of an event.
-    Body = "an event" { edited_v1::BODY => |list| ops_v1::read(list).map(Self::Value::Edited), } ->
-    enum Body { Edited(Delta<Utf16>) }
+    Body = "an event" {
+        edited_v1::BODY => |list| {
+            ops_v1::read(list).map(|applied| Body(Effect::Edited { applied, placed: Vec::new() }))
+        },
+        edited_v2::BODY => |list| edited_v2::read(list).map(Body),
+        commented_v1::ADDED => |list| commented_v1::read_added(list).map(Body),
+        commented_v1::UPDATED => |list| commented_v1::read_updated(list).map(Body),
+        commented_v1::RESOLVED => |list| commented_v1::read_resolved(list).map(Body),
+        commented_v1::REOPENED => |list| commented_v1::read_reopened(list).map(Body),
+        commented_v1::DELETED => |list| commented_v1::read_deleted(list).map(Body),
+    } ->
+    struct Body(Effect);
 }
 
 tagged! {
     /// The rest of an event.
-    CauseOf = "a cause" { edited_v1::CAUSE => |list| edited_v1::read_cause(list).map(Self::Value::Edited), } ->
-    enum CauseOf { Edited(edited_v1::How) }
+    CauseOf = "a cause" {
+        edited_v1::CAUSE => |list| edited_v1::read_cause(list).map(Self::Value::Edited),
+        commented_v1::CAUSE => |list| commented_v1::read_cause(list).map(Self::Value::Commented),
+    } ->
+    enum CauseOf { Edited(edited_v1::How), Commented(CommentCause) }
 }
 
 tagged! {
-    /// A snapshot's content.
-    SnapshotForm = "a snapshot" { snapshot_v1::TAG => |list| ops_v1::read(list).map(SnapshotForm), } ->
-    struct SnapshotForm(Delta<Utf16>);
+    /// A snapshot.
+    SnapshotForm = "a snapshot" {
+        snapshot_v1::TAG => |list| ops_v1::read(list).map(|content| SnapshotForm(content, SavedComments::default())),
+        snapshot_v2::TAG => |list| snapshot_v2::read(list).map(|(content, comments)| SnapshotForm(content, comments)),
+    } ->
+    struct SnapshotForm(Delta<Utf16>, SavedComments);
 }
 
 tagged! {

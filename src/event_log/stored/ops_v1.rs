@@ -25,6 +25,18 @@ pub(super) fn tagged<U: Unit>(tag: &str, delta: &Delta<U>) -> serde_json::Result
     Ok(String::from_utf8(text).expect("serde_json writes UTF-8"))
 }
 
+/// The same with one more element between the tag and the ops.
+pub(super) fn tagged_with<U: Unit>(tag: &str, more: &impl Serialize, delta: &Delta<U>) -> serde_json::Result<String> {
+    let mut text = Vec::with_capacity(256);
+    let mut serializer = serde_json::Serializer::new(&mut text);
+    let mut list = serializer.serialize_seq(None)?;
+    SerializeSeq::serialize_element(&mut list, tag)?;
+    SerializeSeq::serialize_element(&mut list, more)?;
+    write(&mut list, delta)?;
+    SerializeSeq::end(list)?;
+    Ok(String::from_utf8(text).expect("serde_json writes UTF-8"))
+}
+
 /// Writes a delta as one list.
 pub(super) fn serialize<S: Serializer, U: Unit>(delta: &Delta<U>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut list = serializer.serialize_seq(Some(delta.ops().len()))?;

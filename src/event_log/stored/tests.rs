@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{Stored, decode, decode_body, decode_snapshot, encode, encode_snapshot};
 use crate::{
-    domain::{Cause, ClientId, Edited, Event, MessageId, PositionEncoding, UserId, Version},
+    domain::{Cause, ClientId, Edited, Effect, Event, MessageId, PositionEncoding, UserId, Version},
+    projection::SavedComments,
     text::{Attributes, CodePoints, Content, Delta, Op, Text, Unit, Utf16},
 };
 
@@ -69,9 +70,12 @@ fn quill<U: Unit>(ops: &[Value]) -> Delta<U> {
 fn every_edit_ever_shipped_stays_readable() {
     for Golden { what, stored, ops, cause } in golden("edited.1") {
         let cause = cause.unwrap();
-        let Event::Edited(read) = decode(stored.as_bytes(), cause.stored.as_bytes()).unwrap();
+        let Event::Edited(read) = decode(stored.as_bytes(), cause.stored.as_bytes()).unwrap() else { panic!("{what}") };
         assert_eq!(read.applied, quill(&ops), "{what}");
-        assert_eq!(decode_body(stored.as_bytes()).unwrap(), read.applied, "{what}");
+        let placed = read.placed.clone();
+        assert!(placed.is_empty(), "{what}");
+        let effect = Effect::Edited { applied: read.applied.clone(), placed };
+        assert_eq!(decode_body(stored.as_bytes()).unwrap(), effect, "{what}");
         assert_eq!(read.in_code_points, cause.in_code_points.as_deref().map(quill::<CodePoints>), "{what}");
         assert_eq!(read.transformed, cause.transformed, "{what}");
         assert_eq!(read.cause.user.as_str(), cause.user);
@@ -89,9 +93,10 @@ fn every_edit_ever_shipped_stays_readable() {
 #[test]
 fn every_snapshot_ever_shipped_stays_readable() {
     for Golden { what, stored, ops, .. } in golden("snapshot.1") {
-        let read = decode_snapshot(stored.as_bytes()).unwrap();
+        let (read, comments) = decode_snapshot(stored.as_bytes()).unwrap();
         assert_eq!(read, quill(&ops), "{what}");
-        assert_eq!(encode_snapshot(&read).unwrap(), stored, "{what}");
+        assert!(comments.is_empty(), "{what}");
+        assert_eq!(encode_snapshot(&read, &comments).unwrap(), stored, "{what}");
     }
 }
 
@@ -101,10 +106,11 @@ fn every_form_has_a_golden_file_with_cases() {
     let mut names: Vec<_> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let known = ["edited.1.json", "presence.1.json", "revoked.1.json", "snapshot.1.json"];
+    // What is no change of a text has its examples read where its form is.
+    let others = ["comments.json", "presence.1.json", "revoked.1.json"];
+    let known = [others[0], "edited.1.json", others[1], others[2], "snapshot.1.json"];
     assert_eq!(names, known, "a new form needs a test here");
-    // What is no change of a text is read where its form is.
-    names.retain(|name| name != "revoked.1.json" && name != "presence.1.json");
+    names.retain(|name| !others.contains(&name.as_str()));
     assert!(names.iter().all(|name| !golden(name.strip_suffix(".json").unwrap()).is_empty()));
 }
 
@@ -215,22 +221,24 @@ proptest! {
             encoding: if utf32 { PositionEncoding::Utf32 } else { PositionEncoding::Utf16 },
             received: serde_json::value::to_raw_value(&json!({ "operation": data })).unwrap().into(),
         };
-        let event = Event::Edited(Edited { applied, in_code_points, transformed, cause: Arc::new(cause) });
+        let event = Event::Edited(Edited { applied, in_code_points, transformed, placed: Vec::new(), cause: Arc::new(cause) });
         let stored = encode(&event).unwrap();
         prop_assert!(!stored.body.contains('\n'), "a body is one line");
         let read = decode(stored.body.as_bytes(), stored.cause.as_bytes()).unwrap();
         prop_assert_eq!(format!("{read:?}"), format!("{event:?}"));
-        let Event::Edited(edited) = event;
-        prop_assert_eq!(decode_body(stored.body.as_bytes()).unwrap(), edited.applied);
+        let Event::Edited(Edited { applied, placed, .. }) = event else { unreachable!() };
+        prop_assert_eq!(decode_body(stored.body.as_bytes()).unwrap(), Effect::Edited { applied, placed });
     }
 
     #[test]
     fn a_snapshot_is_read_as_it_was_written(content in delta::<Utf16>()) {
-        prop_assert_eq!(decode_snapshot(encode_snapshot(&content).unwrap().as_bytes()).unwrap(), content);
+        let none = SavedComments::default();
+        let read = decode_snapshot(encode_snapshot(&content, &none).unwrap().as_bytes()).unwrap();
+        prop_assert_eq!(read, (content, none));
     }
 
     #[test]
-    fn nothing_stored_can_make_a_reader_panic(tag in "(edited|snapshot|cause)\\.1", rest in r#"[\[\]{}",:0-9a-z\\ -]{0,40}"#) {
+    fn nothing_stored_can_make_a_reader_panic(tag in "(edited|snapshot|cause|comment_(added|updated|deleted|cause))\\.[12]", rest in r#"[\[\]{}",:0-9a-z\\ -]{0,40}"#) {
         let text = format!("[\"{tag}\",{rest}");
         let (_body, _event, _snapshot) =
             (decode_body(text.as_bytes()), decode(text.as_bytes(), text.as_bytes()), decode_snapshot(text.as_bytes()));

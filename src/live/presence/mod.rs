@@ -26,7 +26,7 @@ use crate::{
 };
 
 use super::{
-    batch::{Outcome, WaitingEdit},
+    batch::{Outcome, Submission},
     committed::{ClientKey, Committed},
     document::{ConnectionId, OpenDocument},
     outbox::Item,
@@ -135,9 +135,11 @@ impl Presence {
         self.due
     }
 
-    /// An edit was committed: the cursors move with the text.
-    pub(super) fn edited(&mut self, edit: &Committed) {
-        self.here.edited(edit.version, &edit.footprint, &edit.client.user);
+    /// Something was committed: if it is an edit, the cursors move with the text.
+    pub(super) fn edited(&mut self, event: &Committed) {
+        if let Some(edit) = event.edit() {
+            self.here.edited(event.version, &edit.footprint, &event.client.user);
+        }
     }
 }
 
@@ -192,10 +194,16 @@ impl OpenDocument {
     }
 
     /// Clients said something while a batch was made of the edits around it.
-    pub(super) fn hear_aside(&mut self, aside: Aside, before: Version, edits: &[WaitingEdit], outcomes: &[Outcome]) {
+    pub(super) fn hear_aside(
+        &mut self,
+        aside: Aside,
+        before: Version,
+        submissions: &[Submission],
+        outcomes: &[Outcome],
+    ) {
         for (edits_before, said) in aside.0 {
-            let is_own = |(edit, _): &(&WaitingEdit, &Outcome)| edit.client == said.client;
-            let own = edits.iter().zip(outcomes).take(edits_before).filter(is_own);
+            let is_own = |(it, _): &(&Submission, &Outcome)| it.client == said.client;
+            let own = submissions.iter().zip(outcomes).take(edits_before).filter(is_own);
             let own = own.filter_map(|(edit, outcome)| match outcome {
                 Outcome::Accepted(edit) | Outcome::Repeated(edit) => Some(edit.version),
                 Outcome::Delivered => self.recent.find(&edit.message_id).map(|edit| edit.version),

@@ -51,25 +51,26 @@ impl Now<'_> {
     fn place_in<U: Counted>(self, client: &ClientKey, seen: Seen, cursor: Cursor) -> Result<Cursor, Rejection> {
         // One that is very far behind is taken as it comes: to read the log for it would let readers slow
         // down those who write.
-        let Some(since) = self.recent.after(seen.base) else { return Ok(self.nearest::<U>(cursor)) };
-        let is_in_flight = |edit: &Committed| edit.client == *client && edit.version <= seen.own;
-        let placed = match since.clone().find(|edit| is_in_flight(edit)).map(|own| own.cause().origin) {
+        let Some(since) = self.recent.edits_after(seen.base) else { return Ok(self.nearest::<U>(cursor)) };
+        let since = since.filter_map(|it| Some((it, it.edit()?)));
+        let is_in_flight = |it: &Committed| it.client == *client && it.version <= seen.own;
+        let placed = match since.clone().find(|(it, _)| is_in_flight(it)).map(|(_, own)| own.edit.cause.origin) {
             None => {
-                let steps = since.map(|edit| (U::footprint(edit), edit.client.user == client.user));
+                let steps = since.map(|(it, edit)| (U::footprint(edit), it.client.user == client.user));
                 self.through::<U>(cursor, steps.collect::<Vec<_>>().iter().map(|(edit, own)| (edit, *own)))?
             }
             Some(origin) => {
-                let Some(replayed) = self.recent.after(origin) else { return Ok(self.nearest::<U>(cursor)) };
+                let Some(replayed) = self.recent.edits_after(origin) else { return Ok(self.nearest::<U>(cursor)) };
                 let (mut context, mut same_user) = (Context::<U>::at(origin), HashSet::new());
-                for edit in replayed {
-                    if is_in_flight(edit) {
-                        context.received(edit.cause().base);
+                for (it, edit) in replayed.filter_map(|it| Some((it, it.edit()?))) {
+                    if is_in_flight(it) {
+                        context.received(edit.edit.cause.base);
                         context.carry(sent_as::<U>(edit));
                         context.committed();
                     } else {
-                        context.take_in(edit.version, U::footprint(edit));
-                        if edit.client.user == client.user {
-                            same_user.insert(edit.version);
+                        context.take_in(it.version, U::footprint(edit));
+                        if it.client.user == client.user {
+                            same_user.insert(it.version);
                         }
                     }
                 }

@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     EditLimits, SentOperation, Token,
+    comment::{CommentKind, CommentMessage},
     operation::{WireOperation, whole},
     presence::{CursorData, CursorMessage, TypingData, TypingMessage},
     system::read_token,
@@ -31,6 +32,8 @@ pub struct ClientMessage {
 pub enum ClientEvent {
     /// `operation`/`document_edit`
     Edit(EditMessage),
+    /// `comment`/…
+    Comment(Box<CommentMessage>),
     /// `system`/`document_sync`
     Sync {
         /// Resume from here instead of a full sync.
@@ -78,6 +81,8 @@ pub struct Reader {
     pub encoding: PositionEncoding,
     /// How large an edit may be.
     pub limits: EditLimits,
+    /// Makes names for comments and threads that come without one.
+    pub make_id: fn() -> String,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +119,7 @@ struct PingData {
 }
 
 /// What clients may send, for one who sent something else.
-const EVENTS: &str = "operation/document_edit, presence/cursor_update, presence/typing_indicator, \
+const EVENTS: &str = "operation/document_edit, a comment event, presence/cursor_update, presence/typing_indicator, \
      system/document_sync, system/authenticate or system/ping";
 /// Nesting deeper than this is refused: readers of JSON recurse.
 const DEEPEST: usize = 64;
@@ -153,6 +158,10 @@ impl Reader {
         }
         let event = match (&*envelope.kind, &*envelope.event) {
             ("operation", "document_edit") => self.read_edit(envelope.data),
+            ("comment", event) => match CommentKind::named(event) {
+                Some(kind) => self.read_comment(kind, envelope.data),
+                None => Err(unknown("comment", event)),
+            },
             ("system", "document_sync") => self.read_sync(envelope.data),
             ("presence", "cursor_update") => self.read_cursor(envelope.data),
             ("presence", "typing_indicator") => self.read_typing(envelope.data),
@@ -168,17 +177,8 @@ impl Reader {
     fn read_edit(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
         let edit: EditData = read(data.get(), "data")?;
         self.check_document(edit.document_id.as_deref())?;
-        let base = match (edit.version, edit.base_version) {
-            (Some(version), Some(base)) if version != base => {
-                return Err(Refusal::invalid(
-                    "data.base_version",
-                    "the same as `version`, of which it is another name",
-                ));
-            }
-            (Some(version), _) | (None, Some(version)) => Version(version),
-            (None, None) => {
-                return Err(Refusal::invalid("data.version", "the last version that this client has received"));
-            }
+        let Some(base) = base(edit.version, edit.base_version)? else {
+            return Err(Refusal::invalid("data.version", "the last version that this client has received"));
         };
         let after = parse_message_id(edit.after.as_deref(), "data.after")?;
         let (operation, end) = read_operation(edit.operation, self.encoding, &self.limits)?;
@@ -204,7 +204,7 @@ impl Reader {
         typing.check().map(ClientEvent::Typing)
     }
 
-    fn check_document(&self, id: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn check_document(&self, id: Option<&str>) -> Result<(), Refusal> {
         match id {
             Some(id) if id != self.document_id.as_str() => {
                 Err(Refusal::invalid("data.document_id", "the document of this connection")
@@ -212,6 +212,16 @@ impl Reader {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The version that a message refers to, under either of its names.
+pub(super) fn base(version: Option<u64>, base_version: Option<u64>) -> Result<Option<Version>, Refusal> {
+    match (version, base_version) {
+        (Some(version), Some(base)) if version != base => {
+            Err(Refusal::invalid("data.base_version", "the same as `version`, of which it is another name"))
+        }
+        (version, base) => Ok(version.or(base).map(Version)),
     }
 }
 

@@ -1,19 +1,20 @@
 //! What the server sends. Each function gives one envelope as JSON text.
 
-use serde::{
-    Serialize, Serializer,
-    ser::{SerializeMap, SerializeSeq},
-};
+use std::sync::Arc;
+
+use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 use super::presence::ActiveUser;
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, UserId, Version},
-    protocol::{
-        Refusal,
-        json::{AttributesJson, ContentJson, OpsJson},
-    },
-    text::{Attributes, Content, Delta, Op, RichText, Unit, Utf16},
+    protocol::{Refusal, json::OpsJson},
+    text::{Delta, RichText, Unit, Utf16},
+};
+
+use super::{
+    comment_event::{AnchorsJson, CommentList, CommentsJson},
+    steps::OperationJson,
 };
 
 /// In which form a connection wants its operations.
@@ -105,6 +106,8 @@ pub struct Sync {
     pub last_modified: Option<String>,
     /// Everybody present, the newcomer included.
     pub active_users: Vec<ActiveUser>,
+    /// All comments; `None` where there are none.
+    pub comments: Option<Arc<dyn CommentList>>,
 }
 
 impl Sync {
@@ -120,7 +123,7 @@ pub fn document_sync(sync: &Sync, asked_by: (Option<&ClientId>, Option<&MessageI
     struct Data<'a> {
         document: Document<'a>,
         active_users: &'a [ActiveUser],
-        comments: [(); 0],
+        comments: CommentsJson<'a>,
     }
     #[derive(Serialize)]
     struct Document<'a> {
@@ -143,7 +146,7 @@ pub fn document_sync(sync: &Sync, asked_by: (Option<&ClientId>, Option<&MessageI
         delta: OpsJson(delta.ops()),
         metadata: Metadata { word_count: sync.content.word_count(), last_modified: sync.last_modified.as_deref() },
     };
-    let data = Data { document, active_users: &sync.active_users, comments: [] };
+    let data = Data { document, active_users: &sync.active_users, comments: CommentsJson(sync.comments.as_deref()) };
     encode(("system", "document_sync"), data, asked_by)
 }
 
@@ -157,7 +160,12 @@ pub enum Sending {
 }
 
 /// `operation`/`operation_ack`
-pub fn ack(client: &ClientId, message: &MessageId, version: Version, timestamp: &str, sending: Sending) -> String {
+pub fn ack(
+    (client, message): (&ClientId, &MessageId),
+    (version, timestamp): (Version, &str),
+    anchors: AnchorsJson<'_>,
+    sending: Sending,
+) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
         message_id: &'a str,
@@ -166,8 +174,11 @@ pub fn ack(client: &ClientId, message: &MessageId, version: Version, timestamp: 
         acknowledged: bool,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         duplicate: bool,
+        #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
+        anchors: AnchorsJson<'a>,
     }
     let data = Data {
+        anchors,
         message_id: message.as_str(),
         server_version: version,
         timestamp,
@@ -198,6 +209,8 @@ pub struct Broadcast<'a, U: Unit> {
     pub original_position: Option<u64>,
     /// When it was recorded, RFC 3339.
     pub timestamp: &'a str,
+    /// The threads that found their text again by it.
+    pub anchors: AnchorsJson<'a>,
 }
 
 /// Encodes a broadcast for everybody who wants this form and unit.
@@ -211,6 +224,8 @@ pub fn broadcast<U: Unit>(broadcast: &Broadcast<'_, U>, form: Form) -> String {
         original_position: Option<u64>,
         document_id: &'a str,
         timestamp: &'a str,
+        #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
+        anchors: AnchorsJson<'a>,
     }
     let data = Data {
         operation: OperationJson { delta: broadcast.applied, form, author: broadcast.author.as_str() },
@@ -219,6 +234,7 @@ pub fn broadcast<U: Unit>(broadcast: &Broadcast<'_, U>, form: Form) -> String {
         original_position: broadcast.original_position.filter(|_| broadcast.transformed),
         document_id: broadcast.document_id.as_str(),
         timestamp: broadcast.timestamp,
+        anchors: broadcast.anchors,
     };
     encode(("operation", "operation_broadcast"), data, (Some(broadcast.client_id), Some(broadcast.message_id)))
 }
@@ -235,99 +251,6 @@ pub fn position_sent(received: &RawValue) -> Option<u64> {
     }
     let data: Data = serde_json::from_str(received.get()).ok()?;
     data.operation.position?.as_u64()
-}
-
-struct OperationJson<'a, U: Unit> {
-    delta: &'a Delta<U>,
-    form: Form,
-    author: &'a str,
-}
-
-impl<U: Unit> Serialize for OperationJson<'_, U> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let mut steps = steps(self.delta);
-        match (self.form, steps.next(), steps.next()) {
-            (Form::Simple, Some(step), None) => step.write(&mut map)?,
-            (Form::Simple, ..) => {
-                map.serialize_entry("type", "composite")?;
-                map.serialize_entry("operations", &Steps(self.delta))?;
-            }
-            (Form::Delta, ..) => {
-                map.serialize_entry("type", "delta")?;
-                map.serialize_entry("ops", &OpsJson(self.delta.ops()))?;
-            }
-        }
-        map.serialize_entry("author", self.author)?;
-        map.end()
-    }
-}
-
-/// A simple operation: everything in a delta but plain retains, with its position.
-struct Step<'a> {
-    position: usize,
-    length: usize,
-    op: &'a Op,
-}
-
-fn steps<U: Unit>(delta: &Delta<U>) -> impl Iterator<Item = Step<'_>> {
-    let mut position = 0;
-    delta.ops().iter().filter_map(move |op| {
-        let (at, length) = (position, op.length::<U>());
-        if !matches!(op, Op::Delete { .. }) {
-            position += length;
-        }
-        let is_plain = matches!(op, Op::Retain { attributes, .. } if attributes.is_empty());
-        (!is_plain).then_some(Step { position: at, length, op })
-    })
-}
-
-impl Step<'_> {
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let kind = match self.op {
-            Op::Retain { .. } => "format",
-            Op::Insert { .. } => "insert",
-            Op::Delete { .. } => "delete",
-        };
-        map.serialize_entry("type", kind)?;
-        map.serialize_entry("position", &self.position)?;
-        let attributes = match self.op {
-            Op::Retain { attributes, .. } => {
-                map.serialize_entry("length", &self.length)?;
-                attributes
-            }
-            Op::Insert { content, attributes } => {
-                let name = if matches!(content, Content::Text(_)) { "content" } else { "embed" };
-                map.serialize_entry(name, &ContentJson(content))?;
-                attributes
-            }
-            Op::Delete { .. } => {
-                map.serialize_entry("length", &self.length)?;
-                &Attributes::NONE
-            }
-        };
-        if attributes.is_empty() { Ok(()) } else { map.serialize_entry("attributes", &AttributesJson(attributes)) }
-    }
-}
-
-impl Serialize for Step<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.write(&mut map)?;
-        map.end()
-    }
-}
-
-struct Steps<'a, U: Unit>(&'a Delta<U>);
-
-impl<U: Unit> Serialize for Steps<'_, U> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for step in steps(self.0) {
-            list.serialize_element(&step)?;
-        }
-        list.end()
-    }
 }
 
 /// `system`/`error`, to the client whose message `details` names, or without either.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bans;
+mod commenting;
 mod editing;
 mod goodbye;
 mod keys;

@@ -67,6 +67,13 @@ impl Client {
         self.send(&envelope).await;
     }
 
+    /// Says something about the text.
+    pub(crate) async fn remark_at_random(&mut self, chance: &mut Chance) {
+        if let Some(envelope) = self.core.remark_at_random(chance) {
+            self.send(&envelope).await;
+        }
+    }
+
     /// Delivers the next frame, waiting for it. `None` where the connection is over.
     pub(crate) async fn deliver(&mut self) -> Option<Received> {
         loop {

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use scriptorium::text::{CodePoints, Delta, Utf16};
+use scriptorium::text::{CodePoints, Delta, Op, Utf16};
 use serde_json::{Value, json};
 
 use super::{
     edits::{self, Chance},
+    remarks::Remarks,
     socket::Opening,
     wire,
 };
@@ -53,6 +54,8 @@ impl Manner {
 #[derive(Debug, Clone)]
 struct Pending {
     message_id: String,
+    /// Its place among all that was sent.
+    place: u64,
     /// What it does now, after everything received.
     change: Delta,
     /// As it was sent; it is sent again in these words.
@@ -86,6 +89,7 @@ pub(crate) enum Received {
     Synced,
     Acknowledged { message_id: String, duplicate: bool },
     Broadcast { message_id: String },
+    Remarked,
     Refused { code: String, message_id: Option<String> },
     Disconnect { code: u64 },
     Other,
@@ -103,6 +107,12 @@ pub(crate) struct Core {
     /// The same with the own edits in flight.
     local: Delta,
     pending: VecDeque<Pending>,
+    /// What is said about `base`.
+    remarks: Remarks,
+    /// Comments that were sent and are not acknowledged yet, by their place among all that was sent.
+    said: BTreeMap<u64, Value>,
+    /// The text of the last own deletion, and where it was.
+    deleted: Option<(usize, String)>,
     phase: Phase,
     /// Whether `base` can be resumed from.
     knows_base: bool,
@@ -130,6 +140,9 @@ impl Core {
             base: Delta::new(),
             local: Delta::new(),
             pending: VecDeque::new(),
+            remarks: Remarks::default(),
+            said: BTreeMap::new(),
+            deleted: None,
             phase: Phase::Unopened,
             knows_base: false,
             asked: 0,
@@ -164,7 +177,9 @@ impl Core {
         self.outbox.clear();
         // Whether a refusal got through is unknown; the refused edits are simply forgotten.
         self.refusals.clear();
-        self.pending.iter().map(|pending| pending.envelope.clone()).collect()
+        let edits = self.pending.iter().map(|pending| (pending.place, pending.envelope.clone()));
+        let said = self.said.iter().map(|(place, envelope)| (*place, envelope.clone()));
+        edits.chain(said).collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// What the client wants to say now.
@@ -179,15 +194,19 @@ impl Core {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_settled(&self) -> bool {
-        self.phase == Phase::Live && self.pending.is_empty() && self.asked == 0 && self.refusals.is_empty()
+        self.phase == Phase::Live
+            && self.pending.is_empty()
+            && self.said.is_empty()
+            && self.asked == 0
+            && self.refusals.is_empty()
     }
 
     /// What a client that is not at rest waits for, for a person.
     pub(crate) fn waits_for(&self) -> String {
         let pending: Vec<_> = self.pending.iter().map(|pending| pending.message_id.as_str()).collect();
-        let Self { client_id, phase, version, asked, refusals, .. } = self;
+        let Self { client_id, phase, version, asked, refusals, said, .. } = self;
         format!(
-            "{client_id}, {phase:?} at version {version}, with {pending:?} in flight, {asked} syncs asked for and {refusals:?} to be refused"
+            "{client_id}, {phase:?} at version {version}, with {pending:?} and {said:?} in flight, {asked} syncs asked for and {refusals:?} to be refused"
         )
     }
 
@@ -208,7 +227,8 @@ impl Core {
 
     /// Makes a random edit of any kind.
     pub(crate) fn edit_at_random(&mut self, chance: &mut Chance) -> Value {
-        let (operation, change) = edits::random(chance, &self.local, self.manner.encoding);
+        let back = if chance.one_in(4) { self.bring_back() } else { None };
+        let (operation, change) = back.unwrap_or_else(|| edits::random(chance, &self.local, self.manner.encoding));
         let after = chance.one_in(2);
         let mut envelope = self.edit(operation, change, after);
         if chance.one_in(4) {
@@ -225,6 +245,36 @@ impl Core {
         envelope
     }
 
+    /// An insert of what this client deleted last, where that was.
+    fn bring_back(&self) -> Option<(Value, Delta)> {
+        let (at, text) = self.deleted.as_ref()?;
+        let shown = wire::plain_text(&self.local);
+        let mut points = 0;
+        let mut units = 0;
+        for c in shown.chars() {
+            if units >= *at {
+                break;
+            }
+            (points, units) = (points + 1, units + c.len_utf16());
+        }
+        let position = if self.manner.encoding == Encoding::Utf16 { units } else { points };
+        let change = Delta::new().retain(units).insert(text.as_str(), scriptorium::text::Attributes::NONE);
+        Some((json!({"type": "insert", "position": position, "content": text}), change))
+    }
+
+    /// Says something about the text, where there is some.
+    pub(crate) fn remark_at_random(&mut self, chance: &mut Chance) -> Option<Value> {
+        assert!(self.is_live(), "a client out of step does not comment");
+        let name = format!("{}-{}", self.client_id, self.counter + 1);
+        let shown = wire::plain_text(&self.local);
+        let (event, mut data) = self.remarks.at_random(chance, &name, &shown, self.manner.encoding)?;
+        data["version"] = json!(self.version);
+        let message_id = self.message_id();
+        let envelope = json!({"type": "comment", "event": event, "data": data, "message_id": message_id});
+        self.said.insert(self.counter, envelope.clone());
+        Some(envelope)
+    }
+
     /// Makes this edit, and answers the envelope to send. `change` is what `operation` means, in UTF-16.
     pub(crate) fn edit(&mut self, operation: Value, change: Delta, after: bool) -> Value {
         assert!(self.is_live(), "a client out of step does not edit");
@@ -233,11 +283,31 @@ impl Core {
         if let (true, Some(previous)) = (after, &self.previous) {
             envelope["data"]["after"] = json!(previous);
         }
+        self.remember_deleted(&change);
         self.local = self.local.compose(&change);
         self.made.insert(message_id.clone(), Made { base: self.version, change: change.clone() });
         self.previous = Some(message_id.clone());
-        self.pending.push_back(Pending { message_id, change, envelope: envelope.clone() });
+        let place = self.counter;
+        self.pending.push_back(Pending { message_id, place, change, envelope: envelope.clone() });
         envelope
+    }
+
+    fn remember_deleted(&mut self, change: &Delta) {
+        let units: Vec<u16> = wire::plain_text(&self.local).encode_utf16().collect();
+        let (mut old, mut new) = (0, 0);
+        for op in change.ops() {
+            let length = op.length::<Utf16>();
+            match op {
+                Op::Retain { .. } => (old, new) = (old + length, new + length),
+                Op::Insert { .. } => new += length,
+                Op::Delete { .. } => {
+                    let text = String::from_utf16(&units[old..old + length]).expect("no change cuts a character");
+                    // An embed is more than its character.
+                    self.deleted = (!text.contains('\u{fffc}')).then_some((new, text));
+                    return;
+                }
+            }
+        }
     }
 
     /// An edit that the server must refuse with this code; the client never shows it.
@@ -286,6 +356,14 @@ impl Core {
             ("system", "disconnect") => Received::Disconnect { code: number(&data["code"]) },
             ("operation", "operation_ack") => self.acknowledge(envelope),
             ("operation", "operation_broadcast") => self.take_in(envelope),
+            ("comment", "comment_ack") => self.remark_acknowledged(data),
+            ("comment", event) => {
+                if self.phase == Phase::Live {
+                    assert_eq!(number(&data["version"]), self.version, "comments come in order with the edits");
+                    self.remarks.take_in(event, data, &wire::plain_text(&self.base), self.manner.encoding);
+                }
+                Received::Remarked
+            }
             ("system", "pong") | ("presence", _) => Received::Other,
             other => panic!("the server sent {other:?}"),
         }
@@ -312,14 +390,17 @@ impl Core {
             text(&document["content"]).split_whitespace().count() as u64,
             "{data}"
         );
+        let remarks = Remarks::listed(&data["comments"], &wire::plain_text(&content), self.manner.encoding);
         match self.phase {
             Phase::Live => {
+                assert_eq!(remarks, self.remarks, "{}: comments are as the events said", self.client_id);
                 self.asked = self.asked.checked_sub(1).expect("a sync was asked for");
                 assert_eq!(version, self.version, "a sync comes in order with acks and broadcasts");
                 assert_eq!(content, self.base, "a sync equals what acks and broadcasts said");
             }
             Phase::AwaitsSync if self.pending.is_empty() => {
                 self.asked = 0;
+                self.remarks = remarks;
                 self.adopt(version, content);
             }
             Phase::AwaitsSync => {
@@ -362,6 +443,7 @@ impl Core {
                 assert_eq!(first.message_id, message_id, "acks come in the order of the edits");
                 assert_eq!(version, self.version + 1, "{}: versions are dense; {envelope}", self.client_id);
                 self.base = self.base.compose(&first.change);
+                self.moved(&first.change, data.get("anchors"));
                 self.version = version;
             }
             Phase::AwaitsSync | Phase::Recovering => {
@@ -401,6 +483,7 @@ impl Core {
         if self.phase == Phase::Live {
             let mut committed = self.read(&data["operation"]);
             self.base = self.base.compose(&committed);
+            self.moved(&committed, data.get("anchors"));
             for pending in &mut self.pending {
                 (committed, pending.change) = wire::cross(&pending.change, &committed);
             }
@@ -408,6 +491,18 @@ impl Core {
         }
         self.version = version;
         Received::Broadcast { message_id }
+    }
+
+    /// Moves the anchors with an edit that has come into `base`.
+    fn moved(&mut self, edit: &Delta, anchors: Option<&Value>) {
+        self.remarks.moved(edit, anchors, &wire::plain_text(&self.base), self.manner.encoding);
+    }
+
+    fn remark_acknowledged(&mut self, data: &Value) -> Received {
+        assert!(data["acknowledged"] == true && data.get("server_version").is_none(), "{data}");
+        let place = text(&data["message_id"]).rsplit(':').next().and_then(|counter| counter.parse().ok());
+        self.said.remove(&place.expect("a message id of this client"));
+        Received::Remarked
     }
 
     /// What a committed operation does to `base`, in UTF-16.
@@ -427,10 +522,21 @@ impl Core {
             && let Some(expected) = self.refusals.remove(id)
         {
             assert_eq!(code, expected, "{data}");
+        } else if let Some(id) = &message_id
+            && let Some(place) = id.rsplit(':').next().and_then(|counter| counter.parse().ok())
+            && self.said.remove(&place).is_some()
+        {
+            // Somebody else was faster.
+            assert_eq!(code, "COMMENT_NOT_FOUND", "{data}");
         } else {
             assert!(message_id.is_none(), "{}: the server refused a good edit: {data}", self.client_id);
         }
         Received::Refused { code, message_id }
+    }
+
+    /// What is said about the committed document.
+    pub(crate) fn remarks(&self) -> &Remarks {
+        &self.remarks
     }
 
     /// Asserts that the client, at rest, shows this document.

@@ -7,6 +7,7 @@ pub(crate) mod log;
 pub(crate) mod model;
 #[path = "../../support/postgres.rs"]
 pub(crate) mod postgres;
+pub(crate) mod remarks;
 pub(crate) mod say;
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -218,7 +218,9 @@ async fn a_damaged_snapshot_is_passed_over() {
     let stream = stream("d");
     fill(&log, &stream, 9).await;
     for seq in [4, 8] {
-        let snapshot = Snapshot { seq: Seq(seq), version: Version(seq), last_modified: None, content: Delta::new() };
+        let comments = crate::projection::SavedComments::default();
+        let (seq, version, content) = (Seq(seq), Version(seq), Delta::new());
+        let snapshot = Snapshot { seq, version, last_modified: None, content, comments };
         log.save_snapshot(&stream, &snapshot).await.unwrap();
     }
     schema.run("UPDATE snapshots SET content = '[\"snapshot.1\",{}]' WHERE seq = 8").await;

@@ -1,0 +1,318 @@
+//! The anchors of threads: which part of the text each is about, while the text changes.
+//!
+//! # How an anchor moves
+//!
+//! Its two ends are places in the text. Text inserted at either end stays outside: the start moves behind
+//! it, the end stays before it. A deletion moves what was inside of it to where it was. Where an edit deletes and
+//! inserts at one place the deletion counts first: what replaces the edge of an anchor is text at its edge. An
+//! anchor whose ends have met is orphaned; it goes on moving like a start. See [`Delta::transform_edge`].
+//!
+//! # How it finds its text again
+//!
+//! What was deleted last is remembered: where, the length and fingerprint of the text, by which version, and
+//! which part of it each thread was about that lost it. An edit that inserts at such a place, whole and in
+//! order, what one edit deleted there, or what the last few did, brings it back; of several that fit the
+//! youngest is meant. Then each thread that had lost a part of it grows by that part, if the part touches it, and
+//! an orphan that stood in it stands there again. Text that is replaced by itself keeps its threads.
+//!
+//! So an edit that is followed by its inverse leaves every anchor where it was; `tests.rs` holds it to that.
+//!
+//! # What it costs
+//!
+//! Ends are kept in [`marks::Marks`]: an edit costs some hundred additions with 10,000 anchors. Only a
+//! deletion that reaches the end of an anchor looks at all of them once. A text without anchors remembers
+//! nothing and costs nothing.
+
+mod deletions;
+mod marks;
+mod matching;
+mod saved;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use crate::{
+    domain::{Stretch, Version},
+    text::{Content, Delta, Op, RichText, Utf16},
+};
+
+use deletions::{Deletion, Deletions, Part};
+use marks::{Keeps, Marks};
+use matching::Fingerprint;
+
+pub use saved::{SavedDeletion, SavedPart};
+
+/// The anchors of a document. Threads are numbers here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Anchors {
+    starts: Marks,
+    ends: Marks,
+    deletions: Deletions,
+    threads: usize,
+}
+
+/// Whether threads may find their text again, or the log says which did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// They may.
+    Allowed,
+    /// Only what was brought back is noted; who grows by it is on record.
+    OnRecord,
+}
+
+/// What an edit does in one place: it deletes, then inserts.
+struct Block<'a> {
+    /// Where, in the text as it is after all before this place has been edited.
+    at: u32,
+    /// Where that was before the edit.
+    was_at: usize,
+    /// What is inserted, an embed being U+FFFC.
+    pieces: &'a [&'a str],
+    inserted: u32,
+    deleted: u32,
+    /// The text before the edit, and the version that it makes.
+    before: &'a RichText,
+    version: Version,
+}
+
+/// An anchor of which a deletion takes something, or that is beside it: its number, start and end.
+type Lost = (u32, u32, u32);
+
+impl Anchors {
+    /// Where every thread is, by its number.
+    pub(super) fn all(&self) -> BTreeMap<u32, Stretch> {
+        self.stretches(|_| true).into_iter().map(|(thread, (start, end))| (thread, stretch(start, end))).collect()
+    }
+
+    /// Where a thread is.
+    pub(super) fn of(&self, thread: u32) -> Option<Stretch> {
+        self.stretches(|other| other == thread).get(&thread).map(|(start, end)| stretch(*start, *end))
+    }
+
+    /// Puts the anchor of a new thread somewhere.
+    pub(super) fn add(&mut self, thread: u32, at: Stretch) {
+        self.starts.add(units(at.start), thread);
+        self.ends.add(units(at.end), thread);
+        self.threads += 1;
+    }
+
+    /// Puts the anchor of a thread somewhere else.
+    pub(super) fn put(&mut self, thread: u32, at: Stretch) {
+        self.remove(thread);
+        self.add(thread, at);
+    }
+
+    fn remove(&mut self, thread: u32) {
+        self.starts.remove(thread);
+        self.ends.remove(thread);
+        self.threads -= 1;
+    }
+
+    /// A thread is no more.
+    pub(super) fn forget(&mut self, thread: u32) {
+        self.remove(thread);
+        self.deletions.forget_thread(thread);
+    }
+
+    /// Moves everything with an edit of `before` that makes `version`. Answers the threads that grew.
+    pub(super) fn edit(
+        &mut self,
+        applied: &Delta<Utf16>,
+        before: &RichText,
+        version: Version,
+        finding: Finding,
+    ) -> Vec<(u32, Stretch)> {
+        let (mut at, mut was_at, mut grown) = (0, 0, Vec::new());
+        let mut ops = applied.ops().iter().peekable();
+        while let Some(op) = ops.next() {
+            if let Op::Retain { length, .. } = op {
+                (at, was_at) = (at + units(*length), was_at + length);
+                continue;
+            }
+            let (mut pieces, mut inserted, mut deleted) = (Vec::new(), 0, 0);
+            let mut next = Some(op);
+            while let Some(op) = next {
+                match op {
+                    Op::Insert { content, .. } => {
+                        pieces.push(plain(content));
+                        inserted += units(content.length::<Utf16>());
+                    }
+                    Op::Delete { length } => deleted += units(*length),
+                    Op::Retain { .. } => {}
+                }
+                next = ops.next_if(|op| !matches!(op, Op::Retain { .. }));
+            }
+            let block = Block { at, was_at, pieces: &pieces, inserted, deleted, before, version };
+            grown.extend(self.block(&block, finding));
+            (at, was_at) = (at + inserted, was_at + deleted as usize);
+        }
+        self.deletions.forget_oldest(self.threads);
+        if grown.is_empty() {
+            return Vec::new();
+        }
+        // Where they are in the end: a later place of the edit may have moved them on.
+        let all = self.stretches(|thread| grown.contains(&thread));
+        all.into_iter().map(|(thread, (start, end))| (thread, stretch(start, end))).collect()
+    }
+
+    /// One place of an edit. Answers who grew.
+    fn block(&mut self, block: &Block<'_>, finding: Finding) -> Vec<u32> {
+        let end = block.at + block.deleted;
+        let here = self.deletions.within(block.at, end);
+        if block.deleted == 0 && here.is_empty() {
+            self.deletions.shift(here.start, block.inserted, 0);
+            self.move_ends(block);
+            return Vec::new();
+        }
+        let lost = if block.deleted > 0 { self.losers(block.at, end) } else { Vec::new() };
+        let remembered = self.remember(block, here.clone(), &lost);
+        self.deletions.shift(here.start, block.inserted, block.deleted);
+        self.move_ends(block);
+        let back = if block.inserted > 0 {
+            matching::brought_back(&remembered, block.pieces, block.inserted, block.version)
+        } else {
+            None
+        };
+        let Some(back) = back else {
+            let place = block.at + block.inserted;
+            self.deletions.put(here.start, remembered.into_iter().map(|it| (place, it)).collect());
+            return Vec::new();
+        };
+        let (mut place, mut rest, mut parts) = (block.at, Vec::new(), BTreeMap::<u32, Vec<(u32, u32)>>::new());
+        for (at, deletion) in remembered.into_iter().enumerate() {
+            if back.contains(&at) {
+                for part in deletion.parts().iter().filter(|part| **part != Part::none_of(part.thread)) {
+                    parts.entry(part.thread).or_default().push((place + part.from, place + part.to));
+                }
+                place += deletion.length;
+            } else {
+                rest.push((place, deletion));
+            }
+        }
+        self.deletions.put(here.start, rest);
+        if finding == Finding::OnRecord { Vec::new() } else { self.grow(block, &parts) }
+    }
+
+    fn move_ends(&mut self, Block { at, inserted, deleted, .. }: &Block<'_>) {
+        if *deleted > 0 {
+            self.starts.delete(*at, at + deleted);
+            self.ends.delete(*at, at + deleted);
+        }
+        if *inserted > 0 {
+            self.starts.insert(*at, *inserted, Keeps::Right);
+            self.ends.insert(*at, *inserted, Keeps::Left);
+        }
+    }
+
+    /// The anchors that a deletion takes something of, and those beside it; orphans among them.
+    fn losers(&self, start: u32, end: u32) -> Vec<Lost> {
+        let begins = self.starts.within(start..=end);
+        let threads: BTreeSet<u32> = begins.chain(self.ends.within(start..=end)).map(|(_, thread)| thread).collect();
+        if threads.is_empty() {
+            return Vec::new();
+        }
+        let all = self.stretches(|thread| threads.contains(&thread));
+        let touched = all.into_iter().map(|(thread, (from, to))| (thread, from, to));
+        touched.filter(|(_, from, to)| *from <= end && start <= *to).collect()
+    }
+
+    /// Takes the deletions at a place out, those that this edit makes among them, in the order of the text.
+    fn remember(&mut self, block: &Block<'_>, here: Range<usize>, lost: &[Lost]) -> Vec<Deletion> {
+        let Block { before, version, .. } = *block;
+        let (start, end) = (block.at, block.at + block.deleted);
+        let places = self.deletions.places(here.clone()).to_vec();
+        let mut remembered = Vec::with_capacity(places.len() + 1);
+        let mut from = start;
+        let mut cut = |to: u32, remembered: &mut Vec<Deletion>| {
+            if from < to {
+                let was = block.was_at + (from - start) as usize..block.was_at + (to - start) as usize;
+                let spans = before.slice::<Utf16>(was);
+                let fingerprint = spans.fold(Fingerprint::default(), |so_far, span| so_far.with(span.text));
+                let part = |(thread, begin, finish): &Lost| {
+                    let is_orphan = begin == finish;
+                    let (begin, finish) = ((*begin).max(from), (*finish).min(to));
+                    if begin < finish || (is_orphan && begin == finish) {
+                        return Some(Part { thread: *thread, from: begin - from, to: finish - from });
+                    }
+                    (!is_orphan).then(|| Part::none_of(*thread))
+                };
+                let parts: Vec<_> = lost.iter().filter_map(part).collect();
+                let parts = (!parts.is_empty()).then(|| parts.into());
+                remembered.push(Deletion { length: to - from, fingerprint, version, parts });
+                from = to;
+            }
+        };
+        for (mut older, place) in self.deletions.take(here).into_iter().zip(places) {
+            cut(place, &mut remembered);
+            // What was gone from the middle of an anchor stays its own when the anchor withdraws from there.
+            for (thread, begin, finish) in lost {
+                if *begin < place && place < *finish {
+                    older.belonged_to(*thread);
+                }
+            }
+            remembered.push(older);
+        }
+        cut(end, &mut remembered);
+        remembered
+    }
+
+    /// Lets threads grow by the parts that came back, as far as these touch them.
+    fn grow(&mut self, block: &Block<'_>, parts: &BTreeMap<u32, Vec<(u32, u32)>>) -> Vec<u32> {
+        let mut grown = Vec::new();
+        for (thread, (start, end)) in self.stretches(|thread| parts.contains_key(&thread)) {
+            let is_here = (block.at..=block.at + block.inserted).contains(&start);
+            let parts = &parts[&thread];
+            let has_text = |(from, to): &&(u32, u32)| from < to;
+            let (mut now, mut changed) = match parts.iter().find(has_text).or(parts.first()) {
+                // An orphan is where its text was: what comes back there is all that it has.
+                Some(first) if start >= end && is_here => (*first, *first != (start, start)),
+                Some(_) if start < end => ((start, end), false),
+                _ => continue,
+            };
+            // Twice, for those on the left touch it only once those between have come.
+            for (from, to) in parts.iter().chain(parts.iter().rev()).filter(has_text) {
+                if *from <= now.1 && now.0 <= *to && (*from < now.0 || now.1 < *to) {
+                    (now, changed) = ((now.0.min(*from), now.1.max(*to)), true);
+                }
+            }
+            if changed {
+                self.put(thread, stretch(now.0, now.1));
+                grown.push(thread);
+            }
+        }
+        grown
+    }
+
+    /// Both ends of some threads.
+    fn stretches(&self, of: impl Fn(u32) -> bool) -> BTreeMap<u32, (u32, u32)> {
+        let starts = self.starts.iter().filter(|(_, thread)| of(*thread));
+        let mut found: BTreeMap<_, _> = starts.map(|(start, thread)| (thread, (start, start))).collect();
+        for (end, thread) in self.ends.iter() {
+            if let Some(it) = found.get_mut(&thread) {
+                // The end of an orphan may have stayed behind its start: it counts no more.
+                it.1 = end.max(it.0);
+            }
+        }
+        found
+    }
+}
+
+fn plain(content: &Content) -> &str {
+    match content {
+        Content::Text(text) => text.as_str(),
+        Content::Embed(_) => "\u{FFFC}",
+    }
+}
+
+const fn stretch(start: u32, end: u32) -> Stretch {
+    Stretch { start: start as usize, end: end as usize }
+}
+
+/// A document is far shorter than 4 G units: its length has a limit, and the log accepts no longer edit.
+fn units(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
