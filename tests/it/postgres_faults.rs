@@ -272,6 +272,9 @@ async fn a_postgres_whose_disk_is_full_goes_on_when_there_is_room() {
         assert!(made < 200, "the disk never got full");
     }
     assert!(made > 10, "{made} long edits were enough");
+    // Room for the little that a check writes is not enough to be ready.
+    let (status, reason) = server.get("/readyz").await;
+    assert_eq!((status, reason.contains("could not extend file")), (503, true), "{reason}");
     assert_eq!(server.get("/healthz").await.0, 200);
     for person in &mut people {
         let mut reader = guest(&server, &person.document, "newcomer").await;
@@ -282,6 +285,7 @@ async fn a_postgres_whose_disk_is_full_goes_on_when_there_is_room() {
         );
     }
     database.limit_files(None);
+    assert_eq!(server.get("/readyz").await.0, 200);
     for person in &mut people {
         for message_id in std::mem::take(&mut person.refused) {
             person.send(message_id).await;

@@ -4,6 +4,11 @@
 //! side by side. Everything that waits in a lane's queue when a commit has ended goes into the next one; there is
 //! no timer. The queue is bounded, and whoever finds it full waits.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -42,8 +47,18 @@ pub(super) struct Lane {
     idle: Option<Idle>,
     /// With which to tell others what was appended.
     bell: Option<Bell>,
+    doubt: Doubt,
     metrics: Metrics,
 }
+
+/// Whether an append of any lane has failed since the last check found room. A disk may have room for the little that a
+/// check writes, and for no edit.
+pub(super) type Doubt = Arc<AtomicBool>;
+
+/// As much as an edit may need, in the tables where it goes. It is rolled back.
+const MUCH: &str = "INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
+    SELECT id, -1, 0, 'check', 0, (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 4096)), ''
+    FROM streams ORDER BY id LIMIT 1";
 
 #[derive(Default)]
 struct Group {
@@ -67,8 +82,8 @@ impl Group {
 }
 
 impl Lane {
-    pub(super) fn new(settings: Shared, bell: Option<Bell>, metrics: Metrics) -> Self {
-        Self { settings, idle: None, bell, metrics }
+    pub(super) fn new(settings: Shared, bell: Option<Bell>, doubt: Doubt, metrics: Metrics) -> Self {
+        Self { settings, idle: None, bell, doubt, metrics }
     }
 
     /// Works until the queue is closed and empty.
@@ -114,6 +129,7 @@ impl Lane {
                 Unavailable::new(UnavailableKind::Failed, "an append was left without an answer")
             }
             Err(reason) => {
+                self.doubt.store(true, Ordering::Relaxed);
                 tracing::error!(%reason, appends = appends.len(), "events could not be written");
                 reason
             }
@@ -141,8 +157,8 @@ impl Lane {
 
     async fn check(&mut self) -> Result<(), Unavailable> {
         let mut session = self.session().await?;
-        match session.fetch_all(sqlx::query(sql::CHECK)).await {
-            Ok(_) => {
+        match self.try_check(&mut session).await {
+            Ok(()) => {
                 self.idle = Some(Idle::now(session.connection));
                 Ok(())
             }
@@ -151,6 +167,17 @@ impl Lane {
                 Err(Unavailable::new(UnavailableKind::Busy, "others always write first"))
             }
         }
+    }
+
+    async fn try_check(&self, session: &mut Session) -> Result<(), Trouble> {
+        session.fetch_all(sqlx::query(sql::CHECK)).await?;
+        if self.doubt.load(Ordering::Relaxed) {
+            for sql in ["BEGIN", MUCH, "ROLLBACK"] {
+                session.fetch_all(sqlx::query(sql)).await?;
+            }
+            self.doubt.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The session, opened again if the last one was lost.

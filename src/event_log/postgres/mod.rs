@@ -40,7 +40,7 @@ use crate::{
 };
 use bell::bell;
 use feed::Horizon;
-use lane::{Command, Lane, QUEUE};
+use lane::{Command, Doubt, Lane, QUEUE};
 use open::{Shared, within};
 use readers::Readers;
 
@@ -69,9 +69,12 @@ impl Postgres {
         } else {
             None
         };
+        let doubt = Doubt::default();
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (lane, commands) = mpsc::channel(QUEUE);
-            tasks.spawn(Lane::new(Arc::clone(&settings), bell.clone(), metrics.clone()).run(commands));
+            tasks.spawn(
+                Lane::new(Arc::clone(&settings), bell.clone(), Arc::clone(&doubt), metrics.clone()).run(commands),
+            );
             lane
         });
         let lanes = lanes.collect();
