@@ -61,7 +61,7 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if arguments.first().is_some_and(|word| word == "raw") {
         let number = |at: usize| -> Outcome<usize> { Ok(arguments.get(at).ok_or("raw STREAMS EVENTS PACE")?.parse()?) };
-        println!("{}", runtime.block_on(raw(number(1)?, number(2)?, number(3)?))?);
+        println!("{}", runtime.block_on(raw(number(1)?, number(2)?, number(3)?, number(4)?))?);
         return Ok(());
     }
     pin_to(LOAD_CORE, std::process::id());
@@ -372,7 +372,7 @@ async fn throughput(loads: &[(usize, usize, usize)]) -> Outcome<()> {
             // One right after the other: the machine's own speed changes from minute to minute.
             let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
             let (streams, events) = measured.batch();
-            let raw = raw_in_a_process(streams, events, 0)?.per_second;
+            let raw = raw_in_a_process(streams, clients, events, 0)?.per_second;
             rounds.push((measured.per_second / raw, measured, raw));
         }
         let rate = median(rounds.iter().map(|(_, measured, _)| measured.per_second));
@@ -409,7 +409,7 @@ async fn latency() -> Outcome<()> {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let measured = drive(&Load { documents, clients, in_flight: 1, pace }).await?;
-            let raw = raw_in_a_process(documents, 1, 500)?;
+            let raw = raw_in_a_process(documents, clients, 1, 500)?;
             rounds.push((
                 percentile(&measured.latencies, 50),
                 percentile(&measured.latencies, 99),
@@ -559,11 +559,11 @@ struct Raw {
     p99: f64,
 }
 
-fn raw_in_a_process(streams: usize, events: usize, pace: usize) -> Outcome<Raw> {
+fn raw_in_a_process(streams: usize, clients: usize, events: usize, pace: usize) -> Outcome<Raw> {
     let output = Command::new("taskset")
         .args(["-c", SERVER_CORE])
         .arg(std::env::current_exe()?)
-        .args(["raw", &streams.to_string(), &events.to_string(), &pace.to_string()])
+        .args(["raw".to_owned(), streams.to_string(), clients.to_string(), events.to_string(), pace.to_string()])
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
@@ -573,8 +573,9 @@ fn raw_in_a_process(streams: usize, events: usize, pace: usize) -> Outcome<Raw> 
     Ok(Raw { per_second, p50, p99 })
 }
 
-/// Appends `events` at a time to each of `streams`, as fast as it goes or `pace` appends a second in all.
-async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
+/// Appends `events` at a time to each of `streams`, as fast as it goes or `pace` appends a second in all. They are what
+/// as many `clients` of each stream would have written.
+async fn raw(streams: usize, clients: usize, events: usize, pace: usize) -> Outcome<String> {
     let directory = tempfile::tempdir()?;
     let log = open(directory.path()).await?;
     let mut writers = JoinSet::new();
@@ -586,6 +587,7 @@ async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
             let name = StreamName::document(&DocumentId::parse(&format!("raw-{stream}"))?);
             let mut latencies = Vec::new();
             let mut seq = Seq(0);
+            let mut random = SmallRng::seed_from_u64(stream as u64);
             let every = Duration::from_secs_f64(if pace == 0 { 0.0 } else { streams as f64 / pace as f64 });
             let mut next = Instant::now() + every.mul_f64(stream as f64 / streams as f64);
             while Instant::now() < end {
@@ -595,7 +597,9 @@ async fn raw(streams: usize, events: usize, pace: usize) -> Outcome<String> {
                 }
                 let batch = (0..events).map(|_| {
                     seq = seq.next();
-                    event(stream as u64, seq.0, 17, Timestamp(0)).map(|(event, _)| event)
+                    let position = usize::try_from(random.random_range(0..seq.0))?;
+                    let client = random.random_range(0..clients as u64);
+                    event(&format!("c{stream:02}-{client:02}"), seq.0, position).map(|(event, _)| event)
                 });
                 let batch = batch.collect::<Outcome<Vec<_>>>()?;
                 let expected = Expected::At(Seq(seq.0 - events as u64));
@@ -624,23 +628,25 @@ async fn open(directory: &Path) -> Outcome<EventLog> {
     Ok(EventLog::open(Options { url, readers: 2, lanes: 4, metrics: Metrics::new() }).await?)
 }
 
-fn event(client: u64, version: u64, position: usize, _: Timestamp) -> Outcome<(NewEvent, Delta<Utf16>)> {
+/// An edit as a client's, `version` the place that it got.
+fn event(client: &str, version: u64, position: usize) -> Outcome<(NewEvent, Delta<Utf16>)> {
     let received =
         format!(r#"{{"operation":{{"type":"insert","position":{position},"content":"x"}},"version":{}}}"#, version - 1);
     let applied = Delta::new().retain(position).insert("x", Attributes::NONE);
     let cause = Cause {
-        user: UserId::parse(&format!("c{client:02}-00"))?,
-        client: ClientId::parse(&format!("c{client:02}-00"))?,
+        user: UserId::parse(client)?,
+        client: ClientId::parse(client)?,
         base: Version(version - 1),
         origin: Version(version - 1),
         after: None,
         encoding: PositionEncoding::Utf16,
         received: Arc::from(serde_json::value::RawValue::from_string(received)?),
     };
-    let (applied, cause) = (applied.clone(), Arc::new(cause));
+    let cause = Arc::new(cause);
     let edited =
         Edited { applied: applied.clone(), in_code_points: None, transformed: false, placed: Vec::new(), cause };
-    let message_id = MessageId::parse(&format!("c{client:02}-00-{version:08}"))?;
+    // Each client counts for itself: the ids grow in as many places of the index as there are clients.
+    let message_id = MessageId::parse(&format!("{client}-{version:08}"))?;
     Ok((NewEvent { message_id, version: Version(version), event: Event::Edited(edited) }, applied))
 }
 
@@ -659,7 +665,7 @@ async fn write_history(directory: &Path, edits: u64) -> Outcome<Document> {
             if random.random_ratio(1, 50) {
                 position = random.random_range(0..=document.content().length::<Utf16>());
             }
-            let (event, applied) = event(0, version, position, Timestamp(0))?;
+            let (event, applied) = event("c00-00", version, position)?;
             document.edit(&applied)?;
             position += 1;
             events.push(event);

@@ -108,12 +108,17 @@ impl<U: Unit> Carried<U> {
     /// behind `committed` the next of its kind follows.
     #[inline]
     pub fn cross(&mut self, committed: &mut Footprint<U>) {
-        if let (Some(ours), Footprint::Splice(theirs)) = (&mut self.splice, &mut *committed)
-            && let Some(ours_then) = theirs.transform(*ours, Priority::First)
-            && let Some(theirs_then) = ours.transform(*theirs, Priority::Second)
-        {
-            (*ours, *theirs) = (ours_then, theirs_then);
-            return;
+        if let (Some(ours), Footprint::Splice(theirs)) = (&mut self.splice, &mut *committed) {
+            if let Some(crossed) = ours.cross_inserts(*theirs) {
+                (*ours, *theirs) = crossed;
+                return;
+            }
+            if let Some(ours_then) = theirs.transform(*ours, Priority::First)
+                && let Some(theirs_then) = ours.transform(*theirs, Priority::Second)
+            {
+                (*ours, *theirs) = (ours_then, theirs_then);
+                return;
+            }
         }
         let (ours, theirs) = (self.to_delta(), committed.to_delta());
         *self = Self::new(theirs.transform(&ours, Priority::First));

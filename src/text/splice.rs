@@ -69,6 +69,21 @@ impl Splice {
         if left > at || (left == at && priority == Priority::Second) { left.saturating_add(insert) } else { left }
     }
 
+    /// This edit and one that was `committed` before it, both on the same document, each as it is to be made after
+    /// the other, where both only insert: nearly all that people type at the same time. `None` for all others.
+    #[inline]
+    #[must_use]
+    pub fn cross_inserts(self, committed: Self) -> Option<(Self, Self)> {
+        if self.delete | committed.delete != 0 || self.insert == 0 {
+            return None;
+        }
+        // Of two at one place the committed one ends up left. No branch: which one is left is anybody's guess.
+        let is_right = u32::from(committed.at <= self.at);
+        let at = self.at.checked_add(is_right * committed.insert)?;
+        let committed_at = committed.at.checked_add((1 - is_right) * self.insert)?;
+        Some((Self { at, ..self }, Self { at: committed_at, ..committed }))
+    }
+
     /// The concurrent edit `other` as it is to be made after this one; see [`Delta::transform`]. `None` when
     /// that is no longer in one place: it deletes on both sides of what this one inserts.
     #[inline]

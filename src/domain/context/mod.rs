@@ -28,12 +28,14 @@ pub struct Context<U: Unit> {
     own: Option<Version>,
     /// Other people's edits after `base` and up to `reach`, as they look after the client's own in flight.
     others: VecDeque<(Version, Footprint<U>)>,
+    /// By how much `others` change the length of the document.
+    length_change: isize,
 }
 
 impl<U: Unit> Context<U> {
     /// The context of a client that has seen everything up to `version`, and has nothing in flight.
     pub fn at(version: Version) -> Self {
-        Self { origin: version, base: version, reach: version, own: None, others: VecDeque::new() }
+        Self { origin: version, base: version, reach: version, own: None, others: VecDeque::new(), length_change: 0 }
     }
 
     /// From where a replay of the log rebuilds this context.
@@ -54,6 +56,7 @@ impl<U: Unit> Context<U> {
     /// Takes in the next edit of somebody else.
     pub fn take_in(&mut self, version: Version, edit: Footprint<U>) {
         debug_assert_eq!(version, self.reach.next(), "edits are taken in one by one");
+        self.length_change += edit.length_change();
         self.others.push_back((version, edit));
         self.reach = version;
     }
@@ -65,8 +68,8 @@ impl<U: Unit> Context<U> {
             return;
         }
         self.base = version;
-        while self.others.front().is_some_and(|(at, _)| *at <= version) {
-            self.others.pop_front();
+        while let Some((_, edit)) = self.others.pop_front_if(|(at, _)| *at <= version) {
+            self.length_change -= edit.length_change();
         }
         if self.own.is_none_or(|own| own <= version) {
             self.own = None;
@@ -76,8 +79,8 @@ impl<U: Unit> Context<U> {
     }
 
     /// By how much other people's edits changed the length of the document that the client sees.
-    pub fn length_change(&self) -> isize {
-        self.others.iter().map(|(_, edit)| edit.length_change()).sum()
+    pub const fn length_change(&self) -> isize {
+        self.length_change
     }
 
     /// Other people's edits that the client has not seen, oldest first, each as it looks to this client: one
@@ -104,8 +107,10 @@ impl<U: Unit> Context<U> {
             return (sent, false);
         }
         let mut carried = Carried::new(sent.clone());
+        self.length_change = 0;
         for (_, other) in &mut self.others {
             carried.cross(other);
+            self.length_change += other.length_change();
         }
         let carried = carried.into_delta();
         let transformed = carried != sent;

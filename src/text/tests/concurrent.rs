@@ -110,6 +110,27 @@ fn splices_transform_as_the_edits_do() {
 }
 
 #[test]
+fn inserts_cross_as_they_transform() {
+    let mut crossed = 0;
+    for ours in every_splice() {
+        for committed in every_splice() {
+            let (ours, committed) = (Splice::of(&ours).unwrap(), Splice::of(&committed).unwrap());
+            let Some((ours_then, committed_then)) = ours.cross_inserts(committed) else { continue };
+            crossed += 1;
+            assert_eq!(committed.transform(ours, Priority::First), Some(ours_then), "{ours:?} over {committed:?}");
+            assert_eq!(
+                ours.transform(committed, Priority::Second),
+                Some(committed_then),
+                "{committed:?} over {ours:?}"
+            );
+        }
+    }
+    assert!(crossed > 0);
+    let far = Splice { at: u32::MAX - 1, delete: 0, insert: 1 };
+    assert_eq!(far.cross_inserts(Splice { at: 0, delete: 0, insert: 2 }), None, "the place would not fit");
+}
+
+#[test]
 fn a_splice_that_would_not_fit_is_none() {
     let far = Delta::<Utf16>::new().retain(u32::MAX as usize).delete(1);
     assert_eq!(Splice::of(&far), None);
