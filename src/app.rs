@@ -52,6 +52,7 @@ pub struct Running {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
     grace: Duration,
+    listening: JoinHandle<()>,
     _upkeep: [DropGuard; 3],
 }
 
@@ -87,6 +88,9 @@ impl App {
         let node = Node::new(node_id(&settings), incarnation);
         let kept = (settings.snapshots.clone(), settings.presence.clone());
         let live = Live::new(log.clone(), clock.clone(), (metrics.clone(), node), documents, kept);
+        let (doorbell, poll) = (log.doorbell(), settings.cluster.poll);
+        #[expect(clippy::disallowed_methods, reason = "ended with the service, and has nothing to finish")]
+        let listening = tokio::spawn(Arc::clone(&live).listen(doorbell, poll));
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
         let trimmed = Arc::clone(&live);
@@ -111,7 +115,7 @@ impl App {
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
         let accepting = tokio::spawn(Arc::clone(&shared).serve(listener));
         info!(%address, "listening");
-        Ok(Running { address, shared, accepting, grace, _upkeep: upkeep })
+        Ok(Running { address, shared, accepting, grace, listening, _upkeep: upkeep })
     }
 }
 
@@ -147,6 +151,7 @@ impl Running {
         };
         let everybody = timeout(self.grace.saturating_sub(for_log), stop).await;
         self.accepting.abort();
+        self.listening.abort();
         let log = timeout(for_log, self.shared.log.close()).await;
         let in_time = everybody.is_ok() && log.is_ok();
         if !in_time {

@@ -12,7 +12,7 @@ use futures_util::{
 };
 
 use super::{
-    Head, StreamName,
+    Bell, Doorbell, Head, Ring, StreamName,
     port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
 };
 use crate::domain::{MessageId, Seq};
@@ -20,6 +20,7 @@ use crate::domain::{MessageId, Seq};
 #[derive(Default)]
 pub(super) struct Memory {
     streams: Mutex<BTreeMap<StreamName, Stream>>,
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -92,14 +93,17 @@ impl Memory {
 
 impl Adapter for Memory {
     fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
-        let mut streams = self.streams_now();
-        let answer = match streams.get_mut(&new.stream) {
+        let (mut streams, name) = (self.streams_now(), new.stream.clone());
+        let answer = match streams.get_mut(&name) {
             Some(stream) => stream.append(new),
             None => {
-                let (name, mut stream) = (new.stream.clone(), Stream::default());
-                stream.append(new).inspect(|_| drop(streams.insert(name, stream)))
+                let mut stream = Stream::default();
+                stream.append(new).inspect(|_| drop(streams.insert(name.clone(), stream)))
             }
         };
+        if let Ok(head) = &answer {
+            self.bell.ring(Ring::Stream(name, head.seq));
+        }
         ready(answer).boxed()
     }
 
@@ -121,6 +125,16 @@ impl Adapter for Memory {
 
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>> {
         self.look(stream, |stream| Some(stream.head))
+    }
+
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let now = self.streams_now();
+        let head = |name: &StreamName| Some((name.clone(), now.get(name)?.head));
+        ready(Ok(streams.iter().filter_map(head).collect())).boxed()
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        self.bell.listen()
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {

@@ -6,6 +6,7 @@
 //! write: (stream, seq) and (stream, message).
 
 mod audit;
+mod doorbell;
 mod error;
 mod fold;
 mod memory;
@@ -28,6 +29,7 @@ use std::{path::PathBuf, sync::Arc};
 use tokio::time::Instant;
 
 pub use audit::SavedSnapshot;
+pub use doorbell::{Bell, Doorbell, Ring};
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
@@ -193,6 +195,16 @@ impl EventLog {
     /// The end of a stream; `None` before its first event.
     pub async fn head(&self, stream: &StreamName) -> Result<Option<Head>, ReadError> {
         Ok(self.adapter.head(stream).await?)
+    }
+
+    /// The ends of those of the streams that have events, in no order.
+    pub async fn heads(&self, streams: &[StreamName]) -> Result<Vec<(StreamName, Head)>, ReadError> {
+        Ok(self.adapter.heads(streams).await?)
+    }
+
+    /// Tells which streams move, whoever moves them, where the database can tell. Rings may be lost.
+    pub fn doorbell(&self) -> Doorbell {
+        self.adapter.doorbell()
     }
 
     /// The event that a message caused.

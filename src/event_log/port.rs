@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Expected, Head, StreamName, Unavailable};
+use super::{Doorbell, Expected, Head, StreamName, Unavailable};
 use crate::domain::{MessageId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -109,6 +109,12 @@ pub(super) trait Adapter: Send + Sync {
     /// The events that these messages caused, in the order of the stream.
     fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>>;
     fn head<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Head>>;
+    /// The ends of those of the streams that are there.
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>>;
+    /// Rings when a stream moves, if the database can tell.
+    fn doorbell(&self) -> Doorbell {
+        Doorbell::silent()
+    }
     /// The last place whose `key` is at most `value`, where what was trimmed counts as that; 0 when there is
     /// none, `None` without a stream.
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::join_all};
 use serde_json::{json, value::to_raw_value};
 
 pub(super) use super::suite_presence::*;
-use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
+use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Ring, Snapshot, StreamName};
 use crate::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Revocation, Revoked, Seq, Timestamp,
@@ -371,6 +371,49 @@ pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
 }
 
+pub(super) async fn the_heads_of_many_streams_are_asked_for_at_once(log: EventLog) {
+    fill(&log, &stream("a"), 3).await;
+    fill(&log, &stream("b"), 1).await;
+    let mut heads = log.heads(&[stream("b"), stream("nobody"), stream("a")]).await.unwrap();
+    heads.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let a = log.head(&stream("a")).await.unwrap().unwrap();
+    let b = log.head(&stream("b")).await.unwrap().unwrap();
+    assert_eq!(heads, [(stream("a"), a), (stream("b"), b)]);
+    assert_eq!(log.heads(&[]).await.unwrap(), []);
+}
+
+/// For logs whose database can tell.
+pub(super) async fn who_listens_hears_which_stream_has_moved_and_how_far(log: EventLog) {
+    let (mut doorbell, mut count) = (log.doorbell(), 0);
+    // It may take a while until it hears, and it may begin by saying that anything may have moved.
+    let heard = loop {
+        count += 1;
+        fill(&log, &stream("a"), count).await;
+        match doorbell.next().now_or_never() {
+            Some(Ring::Stream(name, seq)) => break (name, seq),
+            Some(Ring::Many) | None => tokio::task::yield_now().await,
+        }
+    };
+    assert!(heard.0 == stream("a") && heard.1 <= Seq(count), "{heard:?}");
+    let refused = log.append(append(&stream("a"), 0, &["stale"])).await;
+    assert!(matches!(refused, Err(AppendError::Stale { .. })));
+    fill(&log, &stream("b"), 1).await;
+    let mut last = heard.1;
+    loop {
+        match doorbell.next().await {
+            Ring::Stream(name, seq) if name == stream("a") => {
+                assert!(last <= seq && seq <= Seq(count), "{seq} after {last}");
+                last = seq;
+            }
+            ring @ (Ring::Stream(..) | Ring::Many) => {
+                assert_eq!(ring, Ring::Stream(stream("b"), Seq(1)));
+                break;
+            }
+        }
+    }
+    assert_eq!(last, Seq(count), "every move was heard, and none that did not happen");
+}
+
 /// Declares a test of each law for one kind of log.
 macro_rules! for_every_law {
     ($make:expr) => {
@@ -385,6 +428,7 @@ macro_rules! for_every_law {
             attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
+            the_heads_of_many_streams_are_asked_for_at_once
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(
@@ -400,4 +444,6 @@ pub(super) use for_every_law;
 
 mod memory {
     super::for_every_law!(async { (crate::event_log::EventLog::memory(), ()) });
+    super::for_every_law!(@ async { (crate::event_log::EventLog::memory(), ()) };
+        who_listens_hears_which_stream_has_moved_and_how_far);
 }

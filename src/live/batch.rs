@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    domain::{Cause, Context, Edited, MessageId, Rejection, Version},
+    domain::{Cause, Context, Edited, MessageId, Rejection, Seq, Version},
     event_log::{EventLog, NewEvent, ReadError, StreamName},
     projection::Document,
     protocol::document::{EditMessage, SentOperation, is_same_json},
@@ -56,6 +56,13 @@ struct Client {
     last: Option<MessageId>,
 }
 
+impl Clients {
+    /// Forgets one: it has edited elsewhere.
+    pub(super) fn forget(&mut self, client: &ClientKey) {
+        self.0.remove(client);
+    }
+}
+
 /// How many clients' contexts a document keeps; the others can be rebuilt.
 const CLIENTS: usize = 1_000;
 
@@ -67,12 +74,29 @@ pub(super) struct Batch<'a> {
     /// Messages that the log was found to have, beyond the recent ones.
     pub(super) known: &'a HashMap<MessageId, Arc<Committed>>,
     pub(super) working: Document,
+    /// Where the document is in its stream.
+    pub(super) reached: Seq,
     /// The version that clients can know of: what is in the batch so far has not happened yet.
     pub(super) committed: Version,
     pub(super) accepted: Vec<Arc<Committed>>,
     pub(super) by_message: HashMap<MessageId, Arc<Committed>>,
     pub(super) timestamp: Arc<str>,
     pub(super) length_limit: usize,
+}
+
+/// Why an edit could not be decided.
+#[derive(Debug)]
+pub(super) enum Undecided {
+    /// The log could not be read.
+    Unread(ReadError),
+    /// It is in the log, at this place, beyond what has been read: what lies between comes first.
+    Behind(Seq),
+}
+
+impl From<ReadError> for Undecided {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
 }
 
 /// Why an edit was not accepted, or that it could not be decided.
@@ -101,18 +125,19 @@ impl From<ReadError> for Refused {
 
 impl Batch<'_> {
     /// Decides one edit, after all before it.
-    pub(super) async fn decide(&mut self, edit: &WaitingEdit, clients: &mut Clients) -> Result<Outcome, ReadError> {
+    pub(super) async fn decide(&mut self, edit: &WaitingEdit, clients: &mut Clients) -> Result<Outcome, Undecided> {
         if let Some(earlier) = self.find_in_memory(&edit.message_id) {
             return Ok(repeated_or_conflict(earlier, edit));
         }
         let rejection = match self.accept(edit, clients).await {
             Ok(committed) => return Ok(Outcome::Accepted(committed)),
-            Err(Refused::Unread(error)) => return Err(error),
+            Err(Refused::Unread(error)) => return Err(error.into()),
             Err(Refused::Rejected(rejection)) => rejection,
         };
         // A repeated edit cannot be judged by today's document, which has it already. Whether it is one is
         // looked up only now: new edits, nearly all there are, are held against the log by their append.
         Ok(match self.log.find(self.stream, &edit.message_id).await? {
+            Some(recorded) if recorded.seq > self.reached => return Err(Undecided::Behind(recorded.seq)),
             Some(recorded) => repeated_or_conflict(Arc::new(Committed::from_log(recorded)), edit),
             None => Outcome::Rejected(rejection),
         })
@@ -158,7 +183,8 @@ impl Batch<'_> {
         context: Option<Context<U>>,
     ) -> Result<(Context<U>, Version, (InBothUnits, bool)), Refused> {
         let base = edit.message.base;
-        let edits = Edits { log: self.log, stream: self.stream, recent: self.recent, batch: &self.accepted };
+        let Self { log, stream, recent, reached, accepted, .. } = self;
+        let edits = Edits { log, stream, recent, reached: *reached, batch: accepted };
         let mut context = match context {
             Some(context) => context,
             None => edits.context::<U>(&edit.client, base).await?,

@@ -12,6 +12,7 @@ use crate::{domain::DocumentId, telemetry::Metrics};
 use super::{
     Live,
     document::{Command, Joined, OpenDocument},
+    rings::Progress,
     subscriber::{Opening, Subscriber},
 };
 
@@ -20,7 +21,13 @@ pub type Handle = mpsc::Sender<Command>;
 
 /// The open documents.
 #[derive(Debug, Default)]
-pub(super) struct Directory(Mutex<HashMap<DocumentId, Handle>>);
+pub(super) struct Directory(Mutex<HashMap<DocumentId, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    handle: Handle,
+    progress: Arc<Progress>,
+}
 
 impl Directory {
     /// Takes a document off the list, unless somebody has just sent it something. The document's task must
@@ -39,7 +46,17 @@ impl Directory {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Handle>> {
+    /// How far a document that is open is, and where it is said that its stream is.
+    pub(super) fn progress(&self, id: &DocumentId) -> Option<Arc<Progress>> {
+        self.lock().get(id).map(|entry| Arc::clone(&entry.progress))
+    }
+
+    /// What is open now.
+    pub(super) fn open_documents(&self) -> Vec<DocumentId> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,18 +110,19 @@ impl Live {
 
     fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
         let mut open = self.directory.lock();
-        if let Some(handle) = open.get(id)
+        if let Some(Entry { handle, .. }) = open.get(id)
             && !handle.is_closed()
         {
             return handle.clone();
         }
         let (handle, inbox) = mpsc::channel(self.settings.inbox);
-        open.insert(id.clone(), handle.clone());
+        let progress = Arc::<Progress>::default();
+        open.insert(id.clone(), Entry { handle: handle.clone(), progress: Arc::clone(&progress) });
         drop(open);
         let (live, id) = (Arc::clone(self), id.clone());
         self.tasks.spawn(async move {
             let _open = Open::count(&live.metrics);
-            let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), inbox).await {
+            let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), (inbox, progress)).await {
                 Ok(document) => document.run().await,
                 Err((inbox, error)) => {
                     tracing::error!(document = %id, %error, "a document could not be loaded");

@@ -8,22 +8,24 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    time::{Instant, sleep},
 };
 use tracing::error;
 
 use crate::{
     domain::{DocumentId, MessageId, Rejection, Timestamp, Version},
-    event_log::{Append, AppendError, Damaged, Expected, ReadError, StreamName},
+    event_log::{Append, AppendError, Damaged, Expected, NewEvent, ReadError, StreamName},
     projection::Document,
+    telemetry::TailRead,
 };
 
 use super::{
     Live,
-    batch::{Batch, Clients, Outcome, WaitingEdit},
+    batch::{Batch, Clients, Outcome, Undecided, WaitingEdit},
     committed::Committed,
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
+    rings::Progress,
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
 };
@@ -60,6 +62,22 @@ pub enum Joined {
     Unavailable,
 }
 
+/// A batch of edits that only needs to be appended.
+struct Decided {
+    outcomes: Vec<Outcome>,
+    events: Vec<NewEvent>,
+    working: Document,
+}
+
+/// What a document's task does next.
+enum Next {
+    Command(Command),
+    /// Others have written.
+    Told,
+    /// Nobody has needed the document for a while.
+    Unneeded,
+}
+
 pub(super) struct OpenDocument {
     pub(super) live: Arc<Live>,
     pub(super) id: DocumentId,
@@ -71,6 +89,11 @@ pub(super) struct OpenDocument {
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) presence: Presence,
     snapshots: Snapshots,
+    progress: Arc<Progress>,
+    /// How many commands were taken from the inbox, and how many had come when the end of the stream was
+    /// last read.
+    taken: usize,
+    covered: usize,
     /// The last append may or may not have happened: the log has to be read before anything else is done.
     unsure: bool,
 }
@@ -85,7 +108,7 @@ impl OpenDocument {
     pub(super) async fn load(
         live: Arc<Live>,
         id: DocumentId,
-        inbox: mpsc::Receiver<Command>,
+        (inbox, progress): (mpsc::Receiver<Command>, Arc<Progress>),
     ) -> Result<Self, (mpsc::Receiver<Command>, ReadError)> {
         let stream = StreamName::document(&id);
         match super::load::document(&live.log, &stream, &live.metrics).await {
@@ -101,6 +124,9 @@ impl OpenDocument {
                 inbox,
                 clients: Clients::default(),
                 subscribers: Vec::new(),
+                progress,
+                taken: 0,
+                covered: 0,
                 unsure: false,
             }),
         }
@@ -108,33 +134,37 @@ impl OpenDocument {
 
     /// Serves the document until nobody has needed it for a while.
     pub(super) async fn run(mut self) -> mpsc::Receiver<Command> {
+        self.progress.reach(self.document.seq());
         let mut edits = Vec::new();
         let mut next = None;
         loop {
             self.tell_if_due();
             let command = match next.take() {
-                Some(command) => command,
-                None => match self.next_command().await {
-                    Some(command) => command,
-                    None => break,
-                },
+                Some(command) => Next::Command(command),
+                None => self.next().await,
             };
-            if self.unsure
-                && let Err(error) = self.read_tail().await
+            if (self.unsure || self.progress.is_behind())
+                && let Err(error) = self.read_tail(if self.unsure { TailRead::Unsure } else { TailRead::Rung }).await
             {
                 self.unread(&error);
             }
             match command {
-                Command::Edit(edit) => {
+                Next::Command(Command::Edit(edit)) => {
                     let mut aside = Aside::default();
                     next = self.gather(*edit, &mut edits, &mut aside);
                     self.commit(&edits, aside).await;
                     edits.clear();
                 }
-                Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
-                Command::Presence(said) => self.hear(*said),
-                Command::Sync(connection, since, message) => self.sync(connection, since, message),
-                Command::Leave(connection, reply) => {
+                Next::Command(Command::Join(subscriber, opening, reply)) => match self.catch_up().await {
+                    Ok(()) => self.join(*subscriber, opening, reply),
+                    Err(error) => {
+                        self.unread(&error);
+                        let _ = reply.send(Joined::Unavailable);
+                    }
+                },
+                Next::Command(Command::Presence(said)) => self.hear(*said),
+                Next::Command(Command::Sync(connection, since, message)) => self.sync(connection, since, message),
+                Next::Command(Command::Leave(connection, reply)) => {
                     if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
                         let gone = self.subscribers.remove(at);
                         self.exit(&gone);
@@ -142,25 +172,48 @@ impl OpenDocument {
                     // Nobody waits for the answer if the connection is gone altogether.
                     let _ = reply.send(());
                 }
+                Next::Told => (),
+                Next::Unneeded => {
+                    self.tell();
+                    return self.inbox;
+                }
             }
         }
-        self.tell();
-        self.inbox
     }
 
-    /// The next command, or `None` when the document can be unloaded.
-    async fn next_command(&mut self) -> Option<Command> {
+    /// What to do next.
+    async fn next(&mut self) -> Next {
         loop {
             let idle = self.live.settings.idle_unload;
             let idle = if self.subscribers.is_empty() { idle } else { Duration::MAX };
             let until_due = self.presence.due().map(|due| due.saturating_duration_since(Instant::now()));
-            match timeout(until_due.map_or(idle, |due| due.min(idle)), self.inbox.recv()).await {
-                Ok(command) => return command,
-                Err(_) if until_due.is_some() => self.tell_if_due(),
-                Err(_) if self.live.directory.unlist(&self.id, &self.inbox) => return None,
-                Err(_) => (),
+            tokio::select! {
+                biased;
+                command = self.inbox.recv() => {
+                    self.taken += 1;
+                    return command.map_or(Next::Unneeded, Next::Command);
+                }
+                () = self.progress.told() => return Next::Told,
+                () = sleep(until_due.map_or(idle, |due| due.min(idle))) => match until_due {
+                    Some(_) => self.tell_if_due(),
+                    None if self.live.directory.unlist(&self.id, &self.inbox) => return Next::Unneeded,
+                    None => (),
+                },
             }
         }
+    }
+
+    /// Reads what others may have written before somebody comes here who has perhaps just been there: what
+    /// they know already must not be news to this node. Those who came while it read need not wait for
+    /// another time.
+    async fn catch_up(&mut self) -> Result<(), ReadError> {
+        if self.taken <= self.covered {
+            return Ok(());
+        }
+        let covered = self.taken + self.inbox.len();
+        self.read_tail(TailRead::Opening).await?;
+        self.covered = covered;
+        Ok(())
     }
 
     /// Takes the edits that wait, up to the first command of another kind. What clients say of themselves in
@@ -185,6 +238,7 @@ impl OpenDocument {
                 return None;
             }
             next = self.inbox.try_recv().ok();
+            self.taken += usize::from(next.is_some());
         }
     }
 
@@ -210,29 +264,19 @@ impl OpenDocument {
     async fn try_commit(&mut self, edits: &[WaitingEdit]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
-            if self.unsure {
-                self.read_tail().await.map_err(|error| self.unread(&error))?;
+            if self.unsure || self.progress.is_behind() {
+                let why = if self.unsure { TailRead::Unsure } else { TailRead::LostRace };
+                self.read_tail(why).await.map_err(|error| self.unread(&error))?;
             }
             let recorded_at = self.live.clock.now().max(self.document.last_modified().unwrap_or_default());
-            let (outcomes, events, working) = {
-                let mut batch = Batch {
-                    log: &self.live.log,
-                    stream: &self.stream,
-                    recent: &self.recent,
-                    known: &known,
-                    working: self.document.clone(),
-                    committed: self.document.version(),
-                    accepted: Vec::with_capacity(edits.len()),
-                    by_message: HashMap::with_capacity(edits.len()),
-                    timestamp: recorded_at.to_rfc3339().into(),
-                    length_limit: self.live.settings.document_length,
-                };
-                let mut outcomes = Vec::with_capacity(edits.len());
-                for edit in edits {
-                    let outcome = batch.decide(edit, &mut self.clients).await;
-                    outcomes.push(outcome.map_err(|error| unread(&self.id, &error))?);
+            let Decided { outcomes, events, working } = match self.decide(edits, &known, recorded_at).await {
+                Ok(decided) => decided,
+                Err(Undecided::Unread(error)) => return Err(self.unread(&error)),
+                Err(Undecided::Behind(seq)) => {
+                    self.progress.tell(seq);
+                    self.clients = Clients::default();
+                    continue;
                 }
-                (outcomes, batch.events(), batch.working)
             };
             if events.is_empty() {
                 return Ok(outcomes);
@@ -243,7 +287,7 @@ impl OpenDocument {
                     self.committed(working, recorded_at, &outcomes);
                     return Ok(outcomes);
                 }
-                Err(AppendError::Stale { .. }) => self.unsure = true,
+                Err(AppendError::Stale { head }) => self.unsure = !self.progress.tell(head),
                 Err(AppendError::Repeated(recorded)) => {
                     let earlier = recorded.into_iter().map(|it| Arc::new(Committed::from_log(it)));
                     known.extend(earlier.map(|it| (it.message_id.clone(), it)));
@@ -260,10 +304,36 @@ impl OpenDocument {
         Err("others always wrote first; nothing was recorded, send it again")
     }
 
+    async fn decide(
+        &mut self,
+        edits: &[WaitingEdit],
+        known: &HashMap<MessageId, Arc<Committed>>,
+        recorded_at: Timestamp,
+    ) -> Result<Decided, Undecided> {
+        let mut batch = Batch {
+            log: &self.live.log,
+            stream: &self.stream,
+            recent: &self.recent,
+            known,
+            working: self.document.clone(),
+            reached: self.document.seq(),
+            committed: self.document.version(),
+            accepted: Vec::with_capacity(edits.len()),
+            by_message: HashMap::with_capacity(edits.len()),
+            timestamp: recorded_at.to_rfc3339().into(),
+            length_limit: self.live.settings.document_length,
+        };
+        let mut outcomes = Vec::with_capacity(edits.len());
+        for edit in edits {
+            outcomes.push(batch.decide(edit, &mut self.clients).await?);
+        }
+        Ok(Decided { outcomes, events: batch.events(), working: batch.working })
+    }
+
     /// After an append that may or may not have happened: looks into the log before anything is said.
     async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
         (self.unsure, self.clients) = (true, Clients::default());
-        let why = match self.read_tail().await {
+        let why = match self.read_tail(TailRead::Unsure).await {
             Ok(()) => "the log cannot be written now; nothing was recorded, send it again later",
             Err(error) => {
                 self.unread(&error);
@@ -283,6 +353,7 @@ impl OpenDocument {
     fn committed(&mut self, working: Document, recorded_at: Timestamp, outcomes: &[Outcome]) {
         self.document = working;
         self.document.modified_at(recorded_at);
+        self.progress.reach(self.document.seq());
         for outcome in outcomes {
             if let Outcome::Accepted(edit) = outcome {
                 self.snapshots.recorded(edit.cause().received.get().len());
@@ -296,27 +367,38 @@ impl OpenDocument {
     }
 
     /// Takes in what others have appended, or what an append of unknown outcome has left in the log.
-    async fn read_tail(&mut self) -> Result<(), ReadError> {
+    async fn read_tail(&mut self, why: TailRead) -> Result<(), ReadError> {
         const PAGE: usize = 500;
+        self.live.metrics.tail_read(why);
         loop {
             let page = self.live.log.read(&self.stream, self.document.seq(), PAGE).await?;
-            if page.is_empty() {
-                self.unsure = false;
-                return Ok(());
-            }
+            let Some(last) = page.last().map(|recorded| recorded.recorded_at) else { break };
+            let mut edits = Vec::with_capacity(page.len());
             for recorded in page {
                 let (seq, recorded_at) = (recorded.seq, recorded.recorded_at);
                 let edit = Arc::new(Committed::from_log(recorded));
-                if let Err(why) = self.document.edit(&edit.edit.applied) {
+                if let Err(reason) = self.document.edit(&edit.edit.applied) {
                     let stream = self.stream.clone();
-                    return Err(Damaged { stream, seq, why: why.to_string() }.into());
+                    return Err(Damaged { stream, seq, why: reason.to_string() }.into());
                 }
                 self.document.modified_at(recorded_at);
                 self.presence.edited(&edit);
                 self.recent.push(Arc::clone(&edit));
-                self.deliver(&[edit]);
+                // What is remembered of its client ends before it, and must not take it for somebody else's.
+                self.clients.forget(&edit.client);
+                edits.push(edit);
+            }
+            self.deliver(&edits);
+            self.progress.reach(self.document.seq());
+            let lag = u64::try_from(self.live.clock.now().0 - last.0).unwrap_or_default();
+            self.live.metrics.taken_in(edits.len(), Duration::from_micros(lag));
+            // Who knows what they were looking for need not find the end.
+            if matches!(why, TailRead::Rung | TailRead::LostRace) && !self.progress.is_behind() {
+                break;
             }
         }
+        self.unsure = false;
+        Ok(())
     }
 
     fn unread(&self, error: &ReadError) -> &'static str {

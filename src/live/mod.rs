@@ -15,6 +15,7 @@ mod opening;
 mod outbox;
 mod presence;
 mod recent;
+mod rings;
 mod snapshots;
 mod subscriber;
 

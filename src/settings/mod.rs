@@ -212,6 +212,8 @@ sections! {
     cluster: Cluster {
         /// Its name among them. A process that comes back under its name knows what it left behind.
         node_id: Option<String> = None;
+        /// How often a node looks for itself whether others have written to what it has open.
+        poll: Duration = s(2), in ms(10)..=HOUR;
     }
 
     /// Measurements, at `/metrics`.

@@ -4,6 +4,7 @@ mod bell;
 mod group;
 mod judge;
 mod lane;
+mod listen;
 mod open;
 mod readers;
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod write;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
@@ -23,12 +24,12 @@ use sqlx::{
     query::Query,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, OpenError, StreamName, Unavailable,
+    AppliedMigration, Doorbell, Head, OpenError, StreamName, Unavailable,
     port::{Adapter, Answer, Bodies, Key, NewRows, Refusal, Row, SnapshotRow},
     sql::{self, Columns, limited, signed},
 };
@@ -46,6 +47,11 @@ pub(super) struct Postgres {
     readers: Readers,
     lanes: Vec<mpsc::Sender<Command>>,
     tasks: TaskTracker,
+    /// On which is told what was appended; `None` when it is not.
+    channel: Option<String>,
+    /// Rings here when it is told; only for who wants to hear.
+    heard: OnceLock<super::Bell>,
+    stop: CancellationToken,
 }
 
 impl Postgres {
@@ -57,13 +63,13 @@ impl Postgres {
         let settings = Arc::new(settings);
         let readers = Readers::new(Arc::clone(&settings));
         let tasks = TaskTracker::new();
-        let bell = if settings.notify {
+        let (bell, channel) = if settings.notify {
             let channel = channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?;
-            let (bell, ringer) = bell(Arc::clone(&settings), channel);
+            let (bell, ringer) = bell(Arc::clone(&settings), channel.clone());
             tasks.spawn(ringer.run());
-            Some(bell)
+            (Some(bell), Some(channel))
         } else {
-            None
+            (None, None)
         };
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (lane, commands) = mpsc::channel(QUEUE);
@@ -72,7 +78,7 @@ impl Postgres {
         });
         let lanes = lanes.collect();
         tasks.close();
-        Ok(Self { settings, readers, lanes, tasks })
+        Ok(Self { settings, readers, lanes, tasks, channel, heard: OnceLock::new(), stop: CancellationToken::new() })
     }
 
     /// Only brings a database up to date.
@@ -217,6 +223,22 @@ impl Adapter for Postgres {
         self.one(sqlx::query(sql::HEAD).bind(stream.as_str()), sql::head).boxed()
     }
 
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let names: Vec<_> = streams.iter().map(StreamName::as_str).collect();
+        self.all(sqlx::query(judge::HEADS).bind(names), sql::stream).boxed()
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        let Some(channel) = &self.channel else { return Doorbell::silent() };
+        // Only who wants to hear costs a connection.
+        let heard = self.heard.get_or_init(|| {
+            let (heard, settings) = (super::Bell::default(), Arc::clone(&self.settings));
+            self.tasks.spawn(listen::listen(settings, channel.clone(), heard.clone(), self.stop.clone()));
+            heard
+        });
+        heard.listen()
+    }
+
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
         let query = sqlx::query(sql::last_at_most(key)).bind(stream.as_str()).bind(value);
         self.one(query, |row| row.count(0).map(Seq)).boxed()
@@ -255,6 +277,7 @@ impl Adapter for Postgres {
                 // If it is closed already, its end is still to be waited for.
                 let _already = lane.send(Command::Close).await;
             }
+            self.stop.cancel();
             self.tasks.wait().await;
             self.readers.close().await;
         }
