@@ -9,7 +9,9 @@ mod audit;
 mod error;
 mod fold;
 mod memory;
+mod memory_nodes;
 mod migrations;
+mod nodes;
 mod port;
 mod postgres;
 mod presence;
@@ -29,6 +31,7 @@ use tokio::time::Instant;
 
 pub use audit::SavedSnapshot;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
+pub use nodes::{Life, LifeSign};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
 

@@ -385,6 +385,7 @@ macro_rules! for_every_law {
             attributes_and_embeds_come_back_exactly what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
+            a_life_is_known_until_it_ends one_beat_is_beaten_once
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(
