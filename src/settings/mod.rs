@@ -214,7 +214,7 @@ sections! {
 
     /// This process among those that share a log.
     cluster: Cluster {
-        /// Its name among them. A process that comes back under its name knows what it left behind.
+        /// Its name among them. The record of presence names connections by it; empty: one is chosen.
         node_id: Option<String> = None;
     }
 
