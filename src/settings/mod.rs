@@ -216,6 +216,8 @@ sections! {
     cluster: Cluster {
         /// Its name among them. A process that comes back under its name knows what it left behind.
         node_id: Option<String> = None;
+        /// After how long without a sign of life the others take it for dead, and its people for gone.
+        lease: Duration = s(30), in ms(100)..=HOUR;
     }
 
     /// Measurements, at `/metrics`.
