@@ -1,7 +1,7 @@
 //! The service as its users meet it: acknowledged durable edits per second, the latency of an
-//! acknowledgement, memory per idle connection, and opening a long document.
+//! acknowledgement with and without cursors moving, memory per idle connection, and opening a long document.
 //!
-//! `cargo bench --bench service -- [throughput] [latency] [memory] [connecting] [opening]` (all of them by default).
+//! `cargo bench --bench service -- [throughput] [latency] [presence] [memory] [connecting] [opening]` (all of them by default).
 //! `throughput 1x20x16` measures one load only: documents x clients x in flight. Another server than the one
 //! built here is measured where `SERVER` names its program.
 //!
@@ -72,6 +72,9 @@ fn main() -> Outcome<()> {
     }
     if wanted("latency") {
         runtime.block_on(latency())?;
+    }
+    if wanted("presence") {
+        runtime.block_on(presence())?;
     }
     if wanted("memory") {
         runtime.block_on(memory())?;
@@ -185,10 +188,24 @@ struct Typist {
     in_flight: usize,
     /// Time between two edits; zero sends the next one as soon as one is acknowledged.
     pace: Duration,
+    /// Time between two moves of the cursor, if it moves.
+    moves: Option<Duration>,
     seed: u64,
 }
 
 impl Typist {
+    /// Takes `connection_ack` and `document_sync`; the version that the document is at.
+    async fn greeted(&mut self) -> Outcome<u64> {
+        let mut version = 0;
+        for _ in 0..2 {
+            let frame = self.socket.next().await.ok_or("closed")??;
+            if let Some((_, rest)) = frame.to_text()?.split_once("\"document_version\":") {
+                version = rest.split(',').next().unwrap_or_default().parse()?;
+            }
+        }
+        Ok(version)
+    }
+
     /// Returns the latencies of acknowledgements while measuring.
     async fn run(mut self, tally: Arc<Tally>) -> Outcome<Vec<Duration>> {
         let mut random = SmallRng::seed_from_u64(self.seed);
@@ -196,13 +213,8 @@ impl Typist {
         let mut waiting = VecDeque::new();
         let mut latencies = Vec::new();
         let mut next_edit = Instant::now() + self.pace.mul_f64(random.random());
-        for _ in 0..2 {
-            // connection_ack and document_sync
-            let frame = self.socket.next().await.ok_or("closed")??;
-            if let Some((_, rest)) = frame.to_text()?.split_once("\"document_version\":") {
-                version = rest.split(',').next().unwrap_or_default().parse()?;
-            }
-        }
+        let mut next_move = self.moves.map(|every| Instant::now() + every.mul_f64(random.random()));
+        version += self.greeted().await?;
         loop {
             if tally.stop.load(Ordering::Relaxed) {
                 return Ok(latencies);
@@ -224,7 +236,12 @@ impl Typist {
                 waiting.push_back(Instant::now());
                 next_edit += self.pace;
             }
-            if room > 0 {
+            let is_moving = next_move.is_some_and(|at| at <= Instant::now());
+            if is_moving {
+                next_move = next_move.zip(self.moves).map(|(at, every)| at + every);
+                self.socket.feed(cursor(random.random_range(0..=version), version)).await?;
+            }
+            if room > 0 || is_moving {
                 self.socket.flush().await?;
             }
             let mut frame = if self.pace.is_zero() {
@@ -232,7 +249,7 @@ impl Typist {
             } else {
                 tokio::select! {
                     frame = self.socket.next() => Some(frame.ok_or("closed")??),
-                    () = tokio::time::sleep_until(next_edit) => None,
+                    () = tokio::time::sleep_until(next_move.map_or(next_edit, |at| at.min(next_edit))) => None,
                 }
             };
             while let Some(message) = frame {
@@ -249,6 +266,14 @@ impl Typist {
             }
         }
     }
+}
+
+/// A cursor that is somewhere in a version.
+fn cursor(position: u64, version: u64) -> Message {
+    let cursor = format!(
+        r#"{{"type":"presence","event":"cursor_update","data":{{"cursor":{{"position":{position}}},"version":{version}}}}}"#
+    );
+    Message::Text(cursor.into())
 }
 
 /// Takes in a frame; for an acknowledgement, tells when its edit was sent.
@@ -272,6 +297,7 @@ struct Load {
     clients: usize,
     in_flight: usize,
     pace: Duration,
+    moves: Option<Duration>,
 }
 
 struct Measured {
@@ -296,6 +322,7 @@ async fn drive(load: &Load) -> Outcome<Measured> {
                 name,
                 in_flight: load.in_flight,
                 pace: load.pace,
+                moves: load.moves,
                 seed: (document * 1_000 + client) as u64,
             };
             typists.spawn(typist.run(Arc::clone(&tally)));
@@ -370,7 +397,7 @@ async fn throughput(loads: &[(usize, usize, usize)]) -> Outcome<()> {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             // One right after the other: the machine's own speed changes from minute to minute.
-            let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO }).await?;
+            let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO, moves: None }).await?;
             let (streams, events) = measured.batch();
             let raw = raw_in_a_process(streams, clients, events, 0)?.per_second;
             rounds.push((measured.per_second / raw, measured, raw));
@@ -408,7 +435,7 @@ async fn latency() -> Outcome<()> {
         let pace = Duration::from_secs_f64(f64::from(u32::try_from(people)?) / 500.0);
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            let measured = drive(&Load { documents, clients, in_flight: 1, pace }).await?;
+            let measured = drive(&Load { documents, clients, in_flight: 1, pace, moves: None }).await?;
             let raw = raw_in_a_process(documents, clients, 1, 500)?;
             rounds.push((
                 percentile(&measured.latencies, 50),
@@ -424,6 +451,30 @@ async fn latency() -> Outcome<()> {
         println!(
             "| {documents} × {clients} | {rate:.0} | {p50:.2} | {p99:.2} | {raw_p50:.2} | {raw_p99:.2} | {ratio:.1} |"
         );
+    }
+    println!();
+    Ok(())
+}
+
+/// Fifty people who type, first with their cursors still, then with all of them moving twenty times a second.
+async fn presence() -> Outcome<()> {
+    println!("latency of an acknowledgement, 50 people on one document, 100 edits/s");
+    println!("| cursor moves/s | edits/s | p50 ms | p99 ms | p50 / still | p99 / still |");
+    println!("|---:|---:|---:|---:|---:|---:|");
+    let (mut still, mut moving) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (moves, rounds) in [(None, &mut still), (Some(Duration::from_millis(50)), &mut moving)] {
+            let load = Load { documents: 1, clients: 50, in_flight: 1, pace: Duration::from_millis(500), moves };
+            let measured = drive(&load).await?;
+            let latencies = &measured.latencies;
+            rounds.push((percentile(latencies, 50), percentile(latencies, 99), measured.per_second));
+        }
+    }
+    let of = |rounds: &[(f64, f64, f64)], which: fn(&(f64, f64, f64)) -> f64| median(rounds.iter().map(which));
+    for (name, rounds) in [("0", &still), ("1000", &moving)] {
+        let (p50, p99, rate) = (of(rounds, |it| it.0), of(rounds, |it| it.1), of(rounds, |it| it.2));
+        let (to_p50, to_p99) = (p50 / of(&still, |it| it.0), p99 / of(&still, |it| it.1));
+        println!("| {name} | {rate:.0} | {p50:.2} | {p99:.2} | {to_p50:.2} | {to_p99:.2} |");
     }
     println!();
     Ok(())

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::{
     auth::{Authenticator, SetupError},
@@ -52,7 +53,7 @@ pub struct Running {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
     grace: Duration,
-    _upkeep: [DropGuard; 3],
+    _upkeep: [DropGuard; 4],
 }
 
 impl App {
@@ -83,13 +84,13 @@ impl App {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let documents = document_settings(&settings);
-        let incarnation = u64::try_from(clock.now().0).unwrap_or_default();
-        let node = Node::new(node_id(&settings), incarnation);
+        let node = Node::new(node_id(&settings, &log), &clock, settings.cluster.lease);
         let kept = (settings.snapshots.clone(), settings.presence.clone());
         let live = Live::new(log.clone(), clock.clone(), (metrics.clone(), node), documents, kept);
+        live.settle_in().await;
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
-        let trimmed = Arc::clone(&live);
+        let (trimmed, living) = (Arc::clone(&live), Arc::clone(&live));
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
         // Before anybody is let in.
         shared.refresh_revocations().await.map_err(StartError::Revocations)?;
@@ -106,6 +107,10 @@ impl App {
             spawn_every(trimmed.time_between_trims(), move || {
                 let trimmed = Arc::clone(&trimmed);
                 async move { trimmed.trim_all_presence().await }
+            }),
+            spawn_every(living.time_between_beats(), move || {
+                let living = Arc::clone(&living);
+                async move { living.stay_alive().await }
             }),
         ];
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
@@ -157,10 +162,11 @@ impl Running {
     }
 }
 
-/// The process that a database in a file belongs to has no need of a name.
-fn node_id(settings: &Settings) -> NodeId {
-    let id = settings.cluster.node_id.as_deref().unwrap_or("only");
-    NodeId::parse(id).expect("the settings were checked")
+/// The process that a database in a file belongs to needs no name; one of several gets one that nobody has.
+fn node_id(settings: &Settings, log: &EventLog) -> NodeId {
+    let made_up = || if log.is_shared() { Uuid::new_v4().to_string() } else { "only".to_owned() };
+    let id = settings.cluster.node_id.clone().unwrap_or_else(made_up);
+    NodeId::parse(&id).expect("the settings were checked, and made up names are plain")
 }
 
 fn document_settings(settings: &Settings) -> DocumentSettings {

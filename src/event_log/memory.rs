@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{
@@ -12,19 +13,21 @@ use futures_util::{
 };
 
 use super::{
-    Head, Position, StreamName,
+    Head, Life, LifeSign, Position, StreamName,
+    memory_nodes::Nodes,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Key, NewRows, Refusal,
         Row, SnapshotRow,
     },
 };
-use crate::domain::{MessageId, Seq};
+use crate::domain::{MessageId, NodeId, Seq};
 
 #[derive(Default)]
 pub(super) struct Memory {
     streams: Mutex<BTreeMap<StreamName, Stream>>,
     /// What has been appended, in that order; position 1 comes first. Locked after `streams`.
     feed: Mutex<Vec<(StreamName, Seq)>>,
+    nodes: Mutex<Nodes>,
 }
 
 #[derive(Default)]
@@ -99,6 +102,10 @@ impl Memory {
 
     fn feed_now(&self) -> MutexGuard<'_, Vec<(StreamName, Seq)>> {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nodes_now(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at a stream; at nothing, if it is not there.
@@ -224,6 +231,32 @@ impl Adapter for Memory {
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         let trimmed = self.streams_now().get_mut(stream).map(|stream| stream.trim(to));
         ready(Ok(trimmed.unwrap_or_default())).boxed()
+    }
+
+    fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {
+        ready(Ok(self.nodes_now().begin(node, at_least, lease))).boxed()
+    }
+
+    fn beat<'a>(&'a self, life: &'a Life, beats: u64) -> Answer<'a, bool> {
+        ready(Ok(self.nodes_now().beat(life, beats))).boxed()
+    }
+
+    fn lives(&self) -> Answer<'_, Vec<LifeSign>> {
+        ready(Ok(self.nodes_now().lives())).boxed()
+    }
+
+    fn end_life<'a>(&'a self, life: &'a Life) -> Answer<'a, ()> {
+        self.nodes_now().end(life);
+        ready(Ok(())).boxed()
+    }
+
+    fn note_people<'a>(&'a self, life: &'a Life, stream: &'a StreamName, are_there: bool) -> Answer<'a, ()> {
+        self.nodes_now().note(life, stream, are_there);
+        ready(Ok(())).boxed()
+    }
+
+    fn streams_of_life<'a>(&'a self, life: &'a Life) -> Answer<'a, Vec<StreamName>> {
+        ready(Ok(self.nodes_now().streams(life))).boxed()
     }
 
     fn check_writable(&self) -> Answer<'_, ()> {

@@ -12,7 +12,10 @@ pub(super) struct Migrations(&'static [(i64, &'static str, &'static str)]);
 
 macro_rules! of {
     ($kind:literal) => {
-        Migrations(&[(1, "event log", include_str!(concat!("../../migrations/", $kind, "/0001_event_log.sql")))])
+        Migrations(&[
+            (1, "event log", include_str!(concat!("../../migrations/", $kind, "/0001_event_log.sql"))),
+            (2, "presence", include_str!(concat!("../../migrations/", $kind, "/0002_presence.sql"))),
+        ])
     };
 }
 

@@ -1,12 +1,12 @@
 //! What a database has to be able to do. Small on purpose: encoding, upcasting, paging by bytes and
 //! metrics sit above it, once for all databases.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::{Expected, Head, Position, StreamName, Unavailable};
-use crate::domain::{MessageId, Seq, Timestamp, Version};
+use super::{Expected, Head, Life, LifeSign, Position, StreamName, Unavailable};
+use crate::domain::{MessageId, NodeId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
 #[derive(Debug, Clone)]
@@ -206,6 +206,22 @@ pub(super) trait Adapter: Send + Sync {
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64>;
     /// Removes some of the oldest events of a stream, none behind `to`; answers how many. Called until it is 0.
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64>;
+    /// Whether other processes write here as their ordinary work.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Begins a life of a process; its incarnation, at least this and higher than any before.
+    fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64>;
+    /// One beat more if there were exactly so many; whether there were.
+    fn beat<'a>(&'a self, life: &'a Life, beats: u64) -> Answer<'a, bool>;
+    /// Every life that has not ended.
+    fn lives(&self) -> Answer<'_, Vec<LifeSign>>;
+    /// Forgets a life and where it has people.
+    fn end_life<'a>(&'a self, life: &'a Life) -> Answer<'a, ()>;
+    /// Notes whether a life has people; nothing of one that has ended.
+    fn note_people<'a>(&'a self, life: &'a Life, stream: &'a StreamName, are_there: bool) -> Answer<'a, ()>;
+    /// Where a life has people, by name.
+    fn streams_of_life<'a>(&'a self, life: &'a Life) -> Answer<'a, Vec<StreamName>>;
     /// Writes something and commits it.
     fn check_writable(&self) -> Answer<'_, ()>;
     /// Writes what was accepted and ends.

@@ -1,12 +1,14 @@
 //! The statements that both databases accept, and how their rows become ours.
 
+use std::time::Duration;
+
 use sqlx::{postgres::PgRow, sqlite::SqliteRow};
 
 use super::{
-    Head, Position, StreamName,
+    Head, Life, LifeSign, Position, StreamName,
     port::{FeedRow, Key, Row, SnapshotRow},
 };
-use crate::domain::{Seq, Timestamp, Version};
+use crate::domain::{NodeId, Seq, Timestamp, Version};
 
 pub(super) const HEAD: &str = "SELECT seq, version, recorded_at FROM streams WHERE name = $1";
 pub(super) const STREAMS: &str =
@@ -23,6 +25,22 @@ pub(super) const TRIM: &str = "DELETE FROM events WHERE position IN (SELECT posi
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq LIMIT 512)";
 pub(super) const CHECK: &str = "INSERT INTO write_checks (id, checks) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET checks = write_checks.checks + 1";
+
+/// A new life of a process, and its incarnation.
+pub(super) const BEGIN_LIFE: &str = "INSERT INTO nodes (node, incarnation, lease, beats)
+    SELECT $1, CASE WHEN max(incarnation) >= $2 THEN max(incarnation) + 1 ELSE $2 END, $3, 0
+    FROM nodes WHERE node = $1 RETURNING incarnation";
+pub(super) const BEAT: &str = "UPDATE nodes SET beats = beats + 1 WHERE node = $1 AND incarnation = $2 AND beats = $3";
+pub(super) const END_LIFE: &str = "DELETE FROM nodes WHERE node = $1 AND incarnation = $2";
+pub(super) const FORGET_PEOPLE: &str = "DELETE FROM node_streams WHERE node = $1 AND incarnation = $2";
+/// Of a life that somebody else has ended nothing is noted any more.
+pub(super) const NOTE_PEOPLE: &str = "INSERT INTO node_streams (node, incarnation, stream)
+    SELECT node, incarnation, $3 FROM nodes WHERE node = $1 AND incarnation = $2 ON CONFLICT DO NOTHING";
+pub(super) const FORGET_PEOPLE_IN: &str =
+    "DELETE FROM node_streams WHERE node = $1 AND incarnation = $2 AND stream = $3";
+pub(super) const LIVES: &str = "SELECT node, incarnation, lease, beats FROM nodes ORDER BY node, incarnation";
+pub(super) const STREAMS_OF_LIFE: &str =
+    "SELECT stream FROM node_streams WHERE node = $1 AND incarnation = $2 ORDER BY stream";
 
 /// Halves a stream until one place is left. Both keys grow along it, so no index is needed. What
 /// is missing was trimmed off the front, and counts as small.
@@ -121,6 +139,23 @@ pub(super) fn snapshot(row: &impl Columns) -> sqlx::Result<SnapshotRow> {
     let last_modified = row.number_or_none(2)?.map(Timestamp);
     let content = String::from_utf8_lossy(row.bytes(3)?).into();
     Ok(SnapshotRow { seq: Seq(row.count(0)?), version: Version(row.count(1)?), last_modified, content })
+}
+
+/// Of [`LIVES`].
+pub(super) fn life_sign(row: &impl Columns) -> sqlx::Result<LifeSign> {
+    let node = NodeId::parse(row.text(0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let life = Life { node, incarnation: row.count(1)? };
+    Ok(LifeSign { life, lease: Duration::from_micros(row.count(2)?), beats: row.count(3)? })
+}
+
+/// Of [`STREAMS_OF_LIFE`].
+pub(super) fn stream_name(row: &impl Columns) -> sqlx::Result<StreamName> {
+    row.text(0).map(StreamName::recorded)
+}
+
+/// A lease as it is stored.
+pub(super) fn micros(lease: Duration) -> i64 {
+    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Databases' numbers are signed. Ours are never negative, and never beyond `i64` within the life of a disk.

@@ -402,6 +402,7 @@ macro_rules! for_every_law {
             attributes_and_embeds_come_back_exactly comments_are_events_among_the_edits what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart
+            a_life_is_known_until_it_ends one_beat_is_beaten_once
             the_feed_has_all_streams_in_the_order_of_their_commits the_feed_is_resumed_from_any_position
             a_reader_killed_again_and_again_sees_every_event_once a_feed_waits_for_what_comes
             events_of_another_log_are_taken_in_to_the_letter

@@ -1,6 +1,6 @@
 //! What every log must do with presence.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{EventLog, NewPresence, SavedPresence, StreamName, suite};
 use crate::{
@@ -131,4 +131,40 @@ pub(super) async fn presence_streams_are_listed_apart(log: EventLog) {
     assert_eq!(log.presence_documents(None, 10).await.unwrap(), all);
     assert_eq!(log.presence_documents(Some(&all[0]), 1).await.unwrap(), all[1..2]);
     assert!(log.presence_documents(Some(&all[2]), 10).await.unwrap().is_empty());
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId::parse(name).unwrap()
+}
+
+pub(super) async fn a_life_is_known_until_it_ends(log: EventLog) {
+    let lease = Duration::from_secs(30);
+    let first = log.begin_life(&node("a"), Timestamp(1_000), lease).await.unwrap();
+    let second = log.begin_life(&node("a"), Timestamp(1_000), lease).await.unwrap();
+    let other = log.begin_life(&node("b"), Timestamp(5), lease).await.unwrap();
+    assert_eq!((first.incarnation, second.incarnation, other.incarnation), (1_000, 1_001, 5));
+    assert_eq!(log.begin_life(&node("a"), Timestamp(9_000), lease).await.unwrap().incarnation, 9_000);
+    for (document, are_there) in [("y", true), ("x", true), ("x", true), ("z", true), ("z", false), ("w", false)] {
+        log.note_people(&first, &self::document(document), are_there).await.unwrap();
+    }
+    log.note_people(&second, &document("x"), true).await.unwrap();
+    assert_eq!(log.documents_of_life(&first).await.unwrap(), [document("x"), document("y")]);
+    log.end_life(&first).await.unwrap();
+    assert!(log.documents_of_life(&first).await.unwrap().is_empty());
+    log.note_people(&first, &document("x"), true).await.unwrap();
+    assert!(log.documents_of_life(&first).await.unwrap().is_empty(), "it is over");
+    assert_eq!(log.documents_of_life(&second).await.unwrap(), [document("x")]);
+    let lives: Vec<_> =
+        log.lives().await.unwrap().into_iter().map(|sign| (sign.life.incarnation, sign.lease)).collect();
+    assert_eq!(lives, [(1_001, lease), (9_000, lease), (5, lease)]);
+}
+
+pub(super) async fn one_beat_is_beaten_once(log: EventLog) {
+    let life = log.begin_life(&node("a"), Timestamp(1), Duration::from_secs(1)).await.unwrap();
+    assert!(log.beat(&life, 0).await.unwrap());
+    assert!(!log.beat(&life, 0).await.unwrap(), "somebody else was first");
+    assert!(log.beat(&life, 1).await.unwrap());
+    assert_eq!(log.lives().await.unwrap()[0].beats, 2);
+    log.end_life(&life).await.unwrap();
+    assert!(!log.beat(&life, 2).await.unwrap());
 }

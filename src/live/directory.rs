@@ -34,6 +34,16 @@ impl Directory {
         is_unneeded
     }
 
+    /// The way to a document that is open.
+    pub(super) fn get(&self, id: &DocumentId) -> Option<Handle> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The ways to all open documents.
+    pub(super) fn all(&self) -> Vec<Handle> {
+        self.lock().values().cloned().collect()
+    }
+
     /// Lets go of all documents: each ends when the last connection has let go of it too.
     pub(super) fn clear(&self) {
         self.lock().clear();
@@ -124,7 +134,11 @@ impl Live {
                 match command {
                     Command::Join(_, _, reply) => drop(reply.send(Joined::Unavailable)),
                     Command::Leave(_, reply) => drop(reply.send(())),
-                    Command::Submit(_) | Command::Presence(_) | Command::Sync(..) => (),
+                    Command::Submit(_)
+                    | Command::Presence(_)
+                    | Command::Sync(..)
+                    | Command::ReadPresence
+                    | Command::EnterAgain => (),
                 }
             }
             if self.directory.unlist(id, &inbox) {

@@ -43,6 +43,10 @@ pub enum Command {
     Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
+    /// Other processes may have recorded who comes, goes, and is where.
+    ReadPresence,
+    /// This process has begun a new life in the middle of things.
+    EnterAgain,
     /// A connection ends. Answered when everything that it sent before has been answered.
     Leave(ConnectionId, oneshot::Sender<()>),
 }
@@ -91,22 +95,27 @@ impl OpenDocument {
         inbox: mpsc::Receiver<Command>,
     ) -> Result<Self, (mpsc::Receiver<Command>, ReadError)> {
         let stream = StreamName::document(&id);
-        match super::load::document(&live.log, &stream, &live.metrics).await {
-            Err(error) => Err((inbox, error)),
-            Ok(loaded) => Ok(Self {
-                recent: Recent::new((loaded.document.seq(), loaded.document.version()), live.settings.recent_edits),
-                snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
-                document: loaded.document,
-                recorded_at: loaded.recorded_at,
-                presence: Presence::new(live.metrics.clone()),
-                live,
-                id,
-                stream,
-                inbox,
-                clients: Clients::default(),
-                subscribers: Vec::new(),
-                unsure: false,
-            }),
+        let loaded = match super::load::document(&live.log, &stream, &live.metrics).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Err((inbox, error)),
+        };
+        let mut open = Self {
+            recent: Recent::new((loaded.document.seq(), loaded.document.version()), live.settings.recent_edits),
+            snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
+            document: loaded.document,
+            recorded_at: loaded.recorded_at,
+            presence: Presence::new(live.metrics.clone()),
+            live,
+            id,
+            stream,
+            inbox,
+            clients: Clients::default(),
+            subscribers: Vec::new(),
+            unsure: false,
+        };
+        match open.load_presence().await {
+            Ok(()) => Ok(open),
+            Err(error) => Err((open.inbox, error)),
         }
     }
 
@@ -137,6 +146,12 @@ impl OpenDocument {
                 }
                 Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
                 Command::Presence(said) => self.hear(*said),
+                Command::ReadPresence => {
+                    if let Err(error) = self.read_presence().await {
+                        self.unread(&error);
+                    }
+                }
+                Command::EnterAgain => self.enter_again(),
                 Command::Sync(connection, since, message) => self.sync(connection, since, message),
                 Command::Leave(connection, reply) => {
                     if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
@@ -147,6 +162,10 @@ impl OpenDocument {
                     let _ = reply.send(());
                 }
             }
+        }
+        // A connection that was told to go while it came never says that it goes.
+        for gone in std::mem::take(&mut self.subscribers) {
+            self.exit(&gone);
         }
         self.tell();
         self.inbox
@@ -182,7 +201,7 @@ impl OpenDocument {
                 }
                 Some(Command::Submit(_)) => (),
                 Some(Command::Presence(said)) => aside.push(submissions.len(), *said),
-                Some(other @ (Command::Join(..) | Command::Sync(..) | Command::Leave(..))) => return Some(other),
+                Some(other) => return Some(other),
                 None => return None,
             }
             if submissions.len() >= self.live.settings.batch || bytes >= BATCH_BYTES || aside.is_full() {
@@ -306,7 +325,7 @@ impl OpenDocument {
     }
 
     /// Takes in what others have appended, or what an append of unknown outcome has left in the log.
-    async fn read_tail(&mut self) -> Result<(), ReadError> {
+    pub(super) async fn read_tail(&mut self) -> Result<(), ReadError> {
         const PAGE: usize = 500;
         loop {
             let page = self.live.log.read(&self.stream, self.document.seq(), PAGE).await?;

@@ -91,5 +91,6 @@ impl Live {
         self.directory.clear();
         self.tasks.close();
         self.tasks.wait().await;
+        self.end_life().await;
     }
 }

@@ -113,6 +113,18 @@ impl Presence {
         self.cursors.get(user)
     }
 
+    /// Every connection, as its end would be told.
+    pub fn connections(&self) -> impl Iterator<Item = Left> {
+        self.users.iter().flat_map(|(user, present)| {
+            present.connections.keys().map(|name| Left { connection: name.clone(), user: user.clone() })
+        })
+    }
+
+    /// The oldest version that a cursor refers to.
+    pub fn oldest_cursor(&self) -> Option<Version> {
+        self.cursors.values().map(|placed| placed.version).min()
+    }
+
     /// How many users are present.
     pub fn count(&self) -> usize {
         self.users.len()

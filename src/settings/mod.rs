@@ -214,8 +214,10 @@ sections! {
 
     /// This process among those that share a log.
     cluster: Cluster {
-        /// Its name among them. The record of presence names connections by it; empty: one is chosen.
+        /// Its name among them. A process that comes back under its name knows what it left behind; empty: one is chosen.
         node_id: Option<String> = None;
+        /// After how long without a sign of life the others take it for dead, and its people for gone.
+        lease: Duration = s(30), in ms(100)..=HOUR;
     }
 
     /// Measurements, at `/metrics`.

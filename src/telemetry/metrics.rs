@@ -165,9 +165,9 @@ impl Metrics {
         self.0.presence_events.of(outcome).increment(count);
     }
 
-    /// A user came into a document.
-    pub fn user_came(&self) {
-        self.0.users_present.increment(1.0);
+    /// Users have come into a document.
+    pub fn users_came(&self, count: usize) {
+        self.0.users_present.increment(float(count));
     }
 
     /// Users have left a document.
@@ -363,7 +363,7 @@ mod tests {
         metrics.document_loaded(took, 12);
         metrics.snapshot_saved(900, took, Outcome::Ok);
         metrics.presence(PresenceOutcome::Merged, 2);
-        metrics.user_came();
+        metrics.users_came(1);
         metrics.outbox_depth(3, 700);
         metrics.slow_consumer();
         metrics

@@ -2,6 +2,9 @@
 //! take-overs, repeats, and a service that stops, dies and comes back. At rest all agree: every client, a
 //! fresh sync in every manner, a replay from zero, and the model that says what the contract says.
 
+use std::collections::BTreeMap;
+
+use scriptorium::text::{Delta, Priority};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -12,10 +15,11 @@ use crate::support::{
     model::referee,
     number_from_env,
     remarks::Remarks,
+    say::guest,
     server::Server,
     socket::{Incoming, Socket},
     storage::on_every_database,
-    wire,
+    wire, within,
 };
 
 on_every_database! {
@@ -46,6 +50,8 @@ async fn campaign(chance: &mut Chance) {
         ("DOCUMENTS__MAX_RESUME_EVENTS", resume),
         ("DOCUMENTS__RECENT_EDITS", recent),
         ("SNAPSHOTS__EVERY_EVENTS", snapshots),
+        // Nothing is merged, so that all is told before anybody is answered who asks.
+        ("PRESENCE__MERGE_INTERVAL", "0ms"),
     ];
     let server = Server::start_with(&settings).await;
     let mut clients = Vec::new();
@@ -67,7 +73,8 @@ impl Campaign<'_> {
     async fn step(&mut self) {
         let at = self.chance.below(self.clients.len());
         match self.chance.below(100) {
-            0..=44 => self.edit(at).await,
+            0..=36 => self.edit(at).await,
+            37..=44 => self.cursor(at).await,
             45..=52 => self.remark(at).await,
             53..=79 => {
                 let most = self.chance.below(8);
@@ -108,6 +115,15 @@ impl Campaign<'_> {
             client.edit_at_random(self.chance).await;
         } else {
             client.deliver().await;
+        }
+    }
+
+    /// Somebody shows where they are.
+    async fn cursor(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if client.core.is_live() && client.socket.is_some() {
+            let cursor = client.core.cursor_at_random(self.chance);
+            client.send(&cursor).await;
         }
     }
 
@@ -179,11 +195,13 @@ impl Campaign<'_> {
         for client in &mut self.clients {
             client.deliver_until("the newest version", |core| core.version >= newest && core.is_settled()).await;
         }
-        // Comments are no versions: who asks for the document has heard of all that came before.
-        for client in &mut self.clients {
-            let request = client.core.ask_for_sync();
-            client.send(&request).await;
-            client.deliver_until("an answer", Core::is_settled).await;
+        // Comments are no versions: who asks for the document has heard of all that came before. And each holds against a sync where it shows the others: first all cursors arrive, then all are told.
+        for _ in 0..2 {
+            for client in &mut self.clients {
+                let request = client.core.ask_for_sync();
+                client.send(&request).await;
+                client.deliver_until("a last sync", Core::is_settled).await;
+            }
         }
     }
 
@@ -215,7 +233,40 @@ impl Campaign<'_> {
         let log = Database::of(&self.server).await.applied("campaign").await;
         let model = referee(&log, &self.clients.iter().map(|client| &client.core).collect::<Vec<_>>());
         assert_eq!((model.version(), model.document()), (version, document), "the service did what the contract says");
+        self.compare_with_the_presence_stream(&log).await;
         assert!(self.server.terminate().await.success());
+    }
+
+    /// What the log has of cursors, moved over the edits since, is what a sync shows.
+    async fn compare_with_the_presence_stream(&self, log: &[(String, Delta)]) {
+        let mut socket = guest(&self.server, "campaign", "onlooker").await;
+        socket.send(&json!({"type": "system", "event": "document_sync", "data": {}})).await;
+        let sync = socket.expect("system", "document_sync").await;
+        let shown: BTreeMap<_, _> = sync["active_users"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|user| (user["user_id"].as_str().unwrap().to_owned(), user["cursor_position"].as_u64().unwrap()))
+            .filter(|(_, position)| *position > 0)
+            .collect();
+        within("the presence stream to have all of it", async {
+            loop {
+                let recorded = Database::of(&self.server).await.cursors("campaign").await;
+                let now = recorded.into_iter().map(|(user, (version, position))| {
+                    let since = &log[usize::try_from(version).unwrap()..];
+                    let carried = since.iter().fold(position, |position, (message, edit)| {
+                        let author = format!("user-{}", message.split(':').nth(1).unwrap());
+                        let priority = if author == user { Priority::Second } else { Priority::First };
+                        edit.transform_position(position, priority)
+                    });
+                    (user, carried as u64)
+                });
+                if now.filter(|(_, position)| *position > 0).collect::<BTreeMap<_, _>>() == shown {
+                    return;
+                }
+            }
+        })
+        .await;
     }
 }
 

@@ -82,7 +82,7 @@ fn open(line: &mut Line, model: &Model) {
         let metadata = json!({"word_count": text.split_whitespace().count()});
         line.to_client.push_back(envelope(
             "document_sync",
-            &json!({"document": {"id": "model", "version": model.version(), "content": text, "delta": wire::to_ops(&document), "metadata": metadata}, "comments": []}),
+            &json!({"document": {"id": "model", "version": model.version(), "content": text, "delta": wire::to_ops(&document), "metadata": metadata}, "comments": [], "active_users": []}),
         ));
     }
     line.to_server = line.core.connected().into();
@@ -118,7 +118,7 @@ fn tell(model: &Model, version: u64, client: &str) -> Value {
             json!({"message_id": edit.message_id, "server_version": version, "timestamp": timestamp, "acknowledged": true}),
         )
     } else {
-        let operation = json!({"type": "delta", "ops": wire::to_ops(&edit.applied)});
+        let operation = json!({"type": "delta", "ops": wire::to_ops(&edit.applied), "author": edit.client});
         (
             "operation_broadcast",
             json!({"operation": operation, "version": version, "transformed": false, "document_id": "model", "timestamp": timestamp}),

@@ -16,6 +16,7 @@ mod write;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
@@ -30,12 +31,12 @@ use tokio_util::task::TaskTracker;
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, OpenError, Position, StreamName, Unavailable,
+    AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
     sql::{self, Columns, limited, signed},
 };
 use crate::{
-    domain::{MessageId, Seq},
+    domain::{MessageId, NodeId, Seq},
     telemetry::Metrics,
 };
 use bell::bell;
@@ -200,6 +201,11 @@ async fn channel(readers: &Readers, settings: &Settings) -> Result<String, Unava
     Ok(channel)
 }
 
+/// A query about one life of a process.
+fn of<'a>(query: &'static str, life: &'a Life) -> Query<'a, Database, PgArguments> {
+    sqlx::query(query).bind(life.node.as_str()).bind(signed(life.incarnation))
+}
+
 impl Adapter for Postgres {
     fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
         let lane = self.lane(&rows.stream);
@@ -274,6 +280,42 @@ impl Adapter for Postgres {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.change(sqlx::query(sql::TRIM).bind(stream.as_str()).bind(signed(to.0))).boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {
+        let query = sqlx::query(sql::BEGIN_LIFE).bind(node.as_str()).bind(signed(at_least)).bind(sql::micros(lease));
+        async move { Ok(self.one(query, |row| row.count(0)).await?.unwrap_or(at_least)) }.boxed()
+    }
+
+    fn beat<'a>(&'a self, life: &'a Life, beats: u64) -> Answer<'a, bool> {
+        let query = of(sql::BEAT, life).bind(signed(beats));
+        async move { Ok(self.change(query).await? > 0) }.boxed()
+    }
+
+    fn lives(&self) -> Answer<'_, Vec<LifeSign>> {
+        self.all(sqlx::query(sql::LIVES), sql::life_sign).boxed()
+    }
+
+    fn end_life<'a>(&'a self, life: &'a Life) -> Answer<'a, ()> {
+        // In this order, for once it has ended nothing more is noted of it.
+        async move {
+            self.change(of(sql::END_LIFE, life)).await?;
+            self.change(of(sql::FORGET_PEOPLE, life)).await.map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn note_people<'a>(&'a self, life: &'a Life, stream: &'a StreamName, are_there: bool) -> Answer<'a, ()> {
+        let query = of(if are_there { sql::NOTE_PEOPLE } else { sql::FORGET_PEOPLE_IN }, life).bind(stream.as_str());
+        async move { self.change(query).await.map(|_| ()) }.boxed()
+    }
+
+    fn streams_of_life<'a>(&'a self, life: &'a Life) -> Answer<'a, Vec<StreamName>> {
+        self.all(of(sql::STREAMS_OF_LIFE, life), sql::stream_name).boxed()
     }
 
     fn check_writable(&self) -> Answer<'_, ()> {

@@ -11,6 +11,8 @@ mod trouble;
 mod wal;
 mod writer;
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
@@ -19,12 +21,12 @@ use tokio_util::task::TaskTracker;
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, OpenError, Position, StreamName, Unavailable,
+    AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
     sql::{self, Columns, limited, signed, unsigned},
 };
 use crate::{
-    domain::{MessageId, Seq},
+    domain::{MessageId, NodeId, Seq},
     telemetry::Metrics,
 };
 use rows::list;
@@ -174,6 +176,38 @@ impl Adapter for Sqlite {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.write(Task::Trim(stream.clone(), to)).boxed()
+    }
+
+    fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {
+        self.write(Task::BeginLife(node.clone(), at_least, lease)).boxed()
+    }
+
+    fn beat<'a>(&'a self, life: &'a Life, beats: u64) -> Answer<'a, bool> {
+        async move { Ok(self.write(Task::Beat(life.clone(), beats)).await? > 0) }.boxed()
+    }
+
+    fn lives(&self) -> Answer<'_, Vec<LifeSign>> {
+        let query = sqlx::query(sql::LIVES);
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::life_sign).collect() })
+    }
+
+    fn end_life<'a>(&'a self, life: &'a Life) -> Answer<'a, ()> {
+        // In this order, for once it has ended nothing more is noted of it.
+        async move {
+            self.write(Task::EndLife(life.clone())).await?;
+            self.write(Task::ForgetPeople(life.clone())).await.map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn note_people<'a>(&'a self, life: &'a Life, stream: &'a StreamName, are_there: bool) -> Answer<'a, ()> {
+        let task = Task::NotePeople(life.clone(), stream.clone(), are_there);
+        async move { self.write(task).await.map(|_| ()) }.boxed()
+    }
+
+    fn streams_of_life<'a>(&'a self, life: &'a Life) -> Answer<'a, Vec<StreamName>> {
+        let query = sqlx::query(sql::STREAMS_OF_LIFE).bind(life.node.as_str()).bind(signed(life.incarnation));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream_name).collect() })
     }
 
     fn check_writable(&self) -> Answer<'_, ()> {

@@ -3,6 +3,8 @@
 //! It owns the only connection that writes. Everything that waits in its queue when a transaction has
 //! ended goes into the next one; there is no timer. The queue is bounded, and whoever finds it full waits.
 
+use std::time::Duration;
+
 use sqlx::{Connection, SqliteConnection};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,11 +19,11 @@ use super::{
     wal::Wal,
 };
 use crate::{
-    domain::Seq,
+    domain::{NodeId, Seq},
     event_log::{
-        Head, StreamName, Unavailable, UnavailableKind,
+        Head, Life, StreamName, Unavailable, UnavailableKind,
         port::{Import, ImportRefusal, NewRows, Refusal, SnapshotRow},
-        sql::{self, signed},
+        sql::{self, Columns, signed},
     },
     telemetry::Metrics,
 };
@@ -41,6 +43,12 @@ pub(super) enum Task {
     SaveSnapshot(StreamName, SnapshotRow, u32),
     DropSnapshots(StreamName),
     Trim(StreamName, Seq),
+    /// Answered with its incarnation.
+    BeginLife(NodeId, u64, Duration),
+    Beat(Life, u64),
+    ForgetPeople(Life),
+    EndLife(Life),
+    NotePeople(Life, StreamName, bool),
     /// Write anything.
     Check,
 }
@@ -220,6 +228,7 @@ async fn roll_back(connection: &mut SqliteConnection) {
 }
 
 async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<u64> {
+    let of = |sql, life: &Life| sqlx::query(sql).bind(life.node.to_string()).bind(signed(life.incarnation));
     let query = match task {
         Task::SaveSnapshot(stream, snapshot, keep) => sqlx::query(SAVE_SNAPSHOT)
             .bind(stream.shared())
@@ -230,6 +239,15 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
             .bind(i64::from(keep)),
         Task::DropSnapshots(stream) => sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.shared()),
         Task::Trim(stream, to) => sqlx::query(sql::TRIM).bind(stream.shared()).bind(signed(to.0)),
+        Task::BeginLife(node, at_least, lease) => {
+            let query = sqlx::query(sql::BEGIN_LIFE).bind(node.to_string()).bind(signed(at_least));
+            return query.bind(sql::micros(lease)).fetch_one(connection).await?.count(0);
+        }
+        Task::Beat(life, beats) => of(sql::BEAT, &life).bind(signed(beats)),
+        Task::ForgetPeople(life) => of(sql::FORGET_PEOPLE, &life),
+        Task::EndLife(life) => of(sql::END_LIFE, &life),
+        Task::NotePeople(life, stream, true) => of(sql::NOTE_PEOPLE, &life).bind(stream.shared()),
+        Task::NotePeople(life, stream, false) => of(sql::FORGET_PEOPLE_IN, &life).bind(stream.shared()),
         Task::Check => sqlx::query(sql::CHECK),
     };
     Ok(query.execute(connection).await?.rows_affected())

@@ -6,17 +6,21 @@
 //! and handed to the log all at once. Edits wait for none of it.
 
 mod place;
+mod take_in;
 mod tell;
 mod trim;
 mod unlogged;
 mod write;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ClientId, Cursor, Joined, Left, MessageId, PresenceEvent, Rejection, UserId, Version},
+    domain::{ClientId, Cursor, Joined, Left, MessageId, PresenceEvent, Rejection, Seq, UserId, Version},
     projection::{self, Placed},
     protocol::{
         Refusal,
@@ -93,6 +97,10 @@ pub(super) struct Presence {
     due: Option<Instant>,
     last_told: Option<Instant>,
     unlogged: Arc<Unlogged>,
+    /// Up to where the presence stream has been read for what other processes record.
+    seq: Seq,
+    /// The connections of this process whose joining was read there.
+    recorded: HashSet<u64>,
     metrics: Metrics,
 }
 
@@ -126,6 +134,8 @@ impl Presence {
             due: None,
             last_told: None,
             unlogged: Arc::default(),
+            seq: Seq(0),
+            recorded: HashSet::new(),
             metrics,
         }
     }
@@ -161,7 +171,7 @@ impl OpenDocument {
         };
         let is_new = self.presence.here.join(&joined);
         if is_new {
-            self.live.metrics.user_came();
+            self.live.metrics.users_came(1);
         }
         self.log_presence(PresenceEvent::Joined(joined));
         is_new
@@ -171,10 +181,12 @@ impl OpenDocument {
     pub(super) fn exit(&mut self, gone: &Subscriber) {
         let user = gone.client.user.clone();
         let left = Left { connection: self.live.node.connection(gone.connection), user: user.clone() };
+        self.presence.recorded.remove(&gone.connection.0);
         let last = self.presence.here.leave(&left);
         self.log_presence(PresenceEvent::Left(left));
         if let Some(client) = last {
             self.presence.said.remove(&user);
+            self.presence.unlogged.forget(&user);
             self.live.metrics.users_gone(1);
             self.tell_left(&user, &client);
         }

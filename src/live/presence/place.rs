@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    domain::{Context, Cursor, PositionEncoding, Rejection, Version},
+    domain::{Context, Cursor, PositionEncoding, Rejection, UserId, Version},
+    projection::carried,
     text::{CodePoints, Priority, RichText, Utf16},
 };
 
@@ -46,6 +47,14 @@ impl Now<'_> {
             PositionEncoding::Utf16 => self.place_in::<Utf16>(client, seen, cursor),
             PositionEncoding::Utf32 => self.place_in::<CodePoints>(client, seen, cursor),
         }
+    }
+
+    /// Where a cursor is now that was at a place in `version`, in UTF-16 units.
+    pub(super) fn carry(self, user: &UserId, version: Version, cursor: Cursor) -> Cursor {
+        let Some(since) = self.recent.edits_after(version) else { return self.nearest::<Utf16>(cursor) };
+        let edits = since.filter_map(|it| Some((it.edit()?, it.client.user == *user)));
+        let carried = edits.fold(cursor, |cursor, (edit, is_own)| carried(cursor, &edit.footprint, is_own));
+        self.nearest::<Utf16>(carried)
     }
 
     fn place_in<U: Counted>(self, client: &ClientKey, seen: Seen, cursor: Cursor) -> Result<Cursor, Rejection> {

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ClientId, Cursor, Moved, PositionEncoding, Typed, UserId, Version},
+    domain::{ClientId, Cursor, Moved, PositionEncoding, Profile, Typed, UserId, Version},
     protocol::{
         document::{cursor_update, typing_indicator, user_joined, user_left},
         frames::{Frames, Series},
@@ -118,7 +118,7 @@ impl OpenDocument {
         }
     }
 
-    fn broadcast(&self, moved: &[(ConnectionId, Moved)], typed: &[(ConnectionId, Typed)]) {
+    pub(super) fn broadcast(&self, moved: &[(ConnectionId, Moved)], typed: &[(ConnectionId, Typed)]) {
         let (version, timestamp) = (self.document.version(), &self.live.clock.now().to_rfc3339());
         let content = self.document.content();
         let told = Told { content, version, timestamp, moved, typed, series: Default::default() };
@@ -135,20 +135,34 @@ impl OpenDocument {
         let Some(newcomer) = self.subscriber(newcomer) else { return };
         let ClientKey { user, client } = &newcomer.client;
         let now = self.live.clock.now().to_rfc3339();
-        let joined = user_joined(user, &newcomer.profile, Cursor::default(), &now, Some(client));
+        let joined = user_joined(user, &newcomer.profile, &now, client);
         self.tell_all(&joined, |it| it.client.user != *user);
+    }
+
+    /// Tells everybody that a user is here now, on another process.
+    pub(super) fn tell_joined(&self, user: &UserId, profile: &Profile, client: &ClientId) {
+        let now = self.live.clock.now().to_rfc3339();
+        self.tell_all(&user_joined(user, profile, &now, client), |_| true);
     }
 
     /// Tells one who resumes who is here: it is not sent the whole document, where that would stand.
     pub(in crate::live) fn tell_who_is_here(&self, reader: &Subscriber) {
         let (content, now) = (self.document.content(), self.live.clock.now().to_rfc3339());
-        let others = self.presence.here.users().filter(|(id, _)| **id != reader.client.user);
-        let mut sent = 0;
-        reader.outbox.push_all(others.map(|(id, user)| {
+        let (version, mut sent) = (self.document.version(), 0);
+        for (id, user) in self.presence.here.users().filter(|(id, _)| **id != reader.client.user) {
+            // A user who is present has a connection, and that a client.
+            let Some(client) = user.connections.values().next() else { continue };
+            let joined = user_joined(id, &user.profile, &now, client);
+            reader.outbox.push(Item::text(&joined));
             sent += 1;
-            let cursor = counted(content, self.cursor_of(id), reader.encoding);
-            Item::text(&user_joined(id, &user.profile, cursor, &now, user.connections.values().next()))
-        }));
+            if let Some(placed) = self.presence.here.cursor(id) {
+                let (user, client) = (id.clone(), client.clone());
+                let moved = Moved { user, client, message_id: None, cursor: placed.cursor };
+                let cursor = counted(content, placed.cursor, reader.encoding);
+                reader.outbox.push(Item::text(&cursor_update(&moved, cursor, version, &now)));
+                sent += 1;
+            }
+        }
         self.live.metrics.messages_sent(Sent::Presence, sent);
     }
 

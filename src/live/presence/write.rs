@@ -10,7 +10,10 @@ use crate::{
     telemetry::PresenceOutcome,
 };
 
-use super::{super::Live, unlogged::Unlogged};
+use super::{
+    super::Live,
+    unlogged::{Taken, Unlogged},
+};
 
 /// How long to wait before a log is tried again that could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,15 +25,21 @@ impl Live {
     pub(super) fn write_presence(self: &Arc<Self>, document: &DocumentId, unlogged: &Arc<Unlogged>) {
         let (live, document, unlogged) = (Arc::clone(self), document.clone(), Arc::clone(unlogged));
         self.tasks.spawn(async move {
-            while let Some(events) = unlogged.take() {
+            while let Some(Taken { events, is_first }) = unlogged.take() {
                 let events: Vec<_> = events
                     .into_iter()
                     .map(|(version, event)| NewPresence { id: live.node.next_event(), version, event })
                     .collect();
-                if let Err(error) = live.write_until_written(&document, &events).await {
+                if let Err(error) = live.write_until_written(&document, &events, is_first).await {
                     warn!(%document, %error, events = events.len(), "presence was not recorded");
                     live.metrics.presence(PresenceOutcome::Dropped, events.len() as u64);
                     return unlogged.give_up();
+                }
+                if unlogged.was_last()
+                    && let Err(error) = live.log.note_people(&live.node.life(), &document, false).await
+                {
+                    // Whoever clears up after this process looks once more, and finds nobody.
+                    warn!(%document, %error, "it was not noted that nobody is in a document any more");
                 }
             }
         });
@@ -38,9 +47,14 @@ impl Live {
 
     /// Writes, again and again until the log has it. Gives up only when the service ends: the next one to
     /// open the log finds out who has left.
-    async fn write_until_written(&self, document: &DocumentId, events: &[NewPresence]) -> Result<(), Unavailable> {
+    async fn write_until_written(
+        &self,
+        document: &DocumentId,
+        events: &[NewPresence],
+        is_first: bool,
+    ) -> Result<(), Unavailable> {
         loop {
-            match self.log.append_presence(document, self.clock.now(), events).await {
+            match self.write_once(document, events, is_first).await {
                 Ok(end) => {
                     self.metrics.presence(PresenceOutcome::Logged, events.len() as u64);
                     self.save_presence_if_due(document, end, events.len() as u64).await;
@@ -53,6 +67,19 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// The note comes first: it tells where to look for those who never got to say goodbye.
+    async fn write_once(
+        &self,
+        document: &DocumentId,
+        events: &[NewPresence],
+        is_first: bool,
+    ) -> Result<Seq, Unavailable> {
+        if is_first {
+            self.log.note_people(&self.node.life(), document, true).await?;
+        }
+        self.log.append_presence(document, self.clock.now(), events).await
     }
 
     async fn save_presence_if_due(&self, document: &DocumentId, end: Seq, events: u64) {

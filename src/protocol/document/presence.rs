@@ -123,14 +123,12 @@ fn selection(cursor: &Cursor) -> Option<Selection> {
     cursor.selection.map(|(start, end)| Selection { start, end })
 }
 
-/// `presence`/`user_joined`. `cursor` is in the receiver's unit.
-pub fn user_joined(user: &UserId, profile: &Profile, cursor: Cursor, timestamp: &str, by: Option<&ClientId>) -> String {
+/// `presence`/`user_joined`: somebody who has not shown their cursor yet.
+pub fn user_joined(user: &UserId, profile: &Profile, timestamp: &str, by: &ClientId) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
         user: User<'a>,
         cursor_position: usize,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        selection: Option<Selection>,
         timestamp: &'a str,
     }
     #[derive(Serialize)]
@@ -149,8 +147,8 @@ pub fn user_joined(user: &UserId, profile: &Profile, cursor: Cursor, timestamp: 
         avatar_url: profile.avatar_url.as_deref(),
         color: profile.color.as_deref(),
     };
-    let data = Data { user, cursor_position: cursor.position, selection: selection(&cursor), timestamp };
-    encode(("presence", "user_joined"), data, (by, None))
+    let data = Data { user, cursor_position: 0, timestamp };
+    encode(("presence", "user_joined"), data, (Some(by), None))
 }
 
 /// `presence`/`user_left`

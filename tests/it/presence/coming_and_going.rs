@@ -76,7 +76,12 @@ async fn one_who_resumes_is_told_who_is_here_and_where() {
     assert_eq!(ann.expect("system", "connection_ack").await["resumed"], true);
     assert_eq!(ann.expect("operation", "operation_broadcast").await["version"], 2);
     let joined = ann.expect_presence("user_joined").await;
-    assert_eq!((&joined["user"]["id"], &joined["cursor_position"]), (&json!("ben"), &json!(3)));
+    assert_eq!((&joined["user"]["id"], &joined["cursor_position"]), (&json!("ben"), &json!(0)));
+    let told = ann.expect_presence("cursor_update").await;
+    assert_eq!(
+        (&told["user_id"], &told["cursor"]["position"], &told["version"]),
+        (&json!("ben"), &json!(3), &json!(2))
+    );
 }
 
 #[tokio::test]

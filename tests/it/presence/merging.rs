@@ -51,3 +51,38 @@ async fn a_burst_is_merged_to_the_newest() {
     })
     .await;
 }
+
+/// Fifty people who move about as fast as they can: the log has one event for each interval, not for each move.
+#[tokio::test]
+async fn the_log_grows_by_the_merged_rate_only() {
+    const PEOPLE: usize = 50;
+    const MOVES: usize = 20;
+    let server = Server::start().await;
+    let mut people = Vec::new();
+    for n in 0..PEOPLE {
+        people.push(guest(&server, "doc", &format!("p{n:02}")).await);
+    }
+    commit(&mut people[0], &edit("m1", 0, insert(0, &"x".repeat(MOVES)))).await;
+    let began = std::time::Instant::now();
+    for at in 1..=MOVES {
+        for person in &mut people {
+            person.send(&cursor(at)).await;
+        }
+    }
+    let last = format!("user-p{:02}", PEOPLE - 1);
+    assert_eq!(cursor_of(&mut people[PEOPLE - 1], &last).await, MOVES as u64);
+    let logged = within("the log to have it", async {
+        loop {
+            let mut log = Database::open(&server.database()).await;
+            let here = log.cursors("doc").await;
+            if here.len() == PEOPLE && here.values().all(|(_, position)| *position == MOVES) {
+                return log.presence("doc").await;
+            }
+        }
+    })
+    .await;
+    let rounds = began.elapsed().as_millis() / 50 + 2;
+    let moved = logged.iter().filter(|body| body.contains("moved.1")).count();
+    println!("{} moves became {moved} events in {:?}", PEOPLE * MOVES, began.elapsed());
+    assert!(moved as u128 <= rounds, "{moved} events in {rounds} intervals");
+}

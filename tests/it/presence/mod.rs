@@ -3,6 +3,7 @@
 mod bad_input;
 mod coming_and_going;
 mod cursors;
+mod ghosts;
 mod merging;
 
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ use scriptorium::text::{CodePoints, Delta, Op, Utf16};
 use serde_json::{Value, json};
 
 use super::{
+    cursors::Cursors,
     edits::{self, Chance},
     remarks::Remarks,
     socket::Opening,
@@ -127,6 +128,8 @@ pub(crate) struct Core {
     pub(crate) acknowledged: BTreeMap<String, u64>,
     /// Edits that must be refused, with the code expected.
     refusals: BTreeMap<String, &'static str>,
+    /// Where the others are.
+    cursors: Cursors,
 }
 
 impl Core {
@@ -152,6 +155,7 @@ impl Core {
             made: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            cursors: Cursors::default(),
         }
     }
 
@@ -364,12 +368,66 @@ impl Core {
                 }
                 Received::Remarked
             }
-            ("system", "pong") | ("presence", _) => Received::Other,
+            ("presence", event) => self.presence(event, data),
+            ("system", "pong") => Received::Other,
             other => panic!("the server sent {other:?}"),
         }
     }
 
+    /// Shows where its own user is, in what that sees: edits in flight included.
+    pub(crate) fn cursor_at_random(&self, chance: &mut Chance) -> Value {
+        let text = wire::plain_text(&self.local);
+        let at = chance.below(text.chars().count() + 1);
+        let position: usize = match self.manner.encoding {
+            Encoding::Utf16 => text.chars().take(at).map(char::len_utf16).sum(),
+            Encoding::Utf32 => at,
+        };
+        let selection = if chance.one_in(3) { json!({"start": position, "end": 0}) } else { Value::Null };
+        let data = json!({"cursor": {"position": position, "selection": selection}, "version": self.version});
+        json!({"type": "presence", "event": "cursor_update", "data": data})
+    }
+
+    fn presence(&mut self, event: &str, data: &Value) -> Received {
+        if self.phase != Phase::Live {
+            return Received::Other;
+        }
+        match event {
+            "user_joined" => self.cursors.hide(text(&data["user"]["id"])),
+            "user_left" => self.cursors.hide(text(&data["user_id"])),
+            "cursor_update" => {
+                assert_eq!(
+                    number(&data["version"]),
+                    self.version,
+                    "a cursor has its place among the operations: {data}"
+                );
+                let position = self.in_utf16(usize::try_from(number(&data["cursor"]["position"])).unwrap());
+                self.cursors.show(text(&data["user_id"]), position);
+            }
+            other => panic!("the server sent presence/{other}"),
+        }
+        Received::Other
+    }
+
+    /// A position in the committed document, in UTF-16 units.
+    fn in_utf16(&self, position: usize) -> usize {
+        match self.manner.encoding {
+            Encoding::Utf16 => position,
+            Encoding::Utf32 => wire::plain_text(&self.base).chars().take(position).map(char::len_utf16).sum(),
+        }
+    }
+
+    fn compare_cursors(&mut self, data: &Value) {
+        let mut cursors = std::mem::take(&mut self.cursors);
+        cursors.compare(&data["active_users"], &self.user(), |position| self.in_utf16(position));
+        self.cursors = cursors;
+    }
+
+    fn user(&self) -> String {
+        format!("user-{}", self.client_id)
+    }
+
     fn opened(&mut self, data: &Value) -> Received {
+        self.cursors.clear();
         assert_eq!(self.phase, Phase::Unopened, "{data}");
         assert_eq!(text(&data["client_id"]), self.client_id, "{data}");
         let encoding = if self.manner.encoding == Encoding::Utf16 { "utf-16" } else { "utf-32" };
@@ -397,11 +455,14 @@ impl Core {
                 self.asked = self.asked.checked_sub(1).expect("a sync was asked for");
                 assert_eq!(version, self.version, "a sync comes in order with acks and broadcasts");
                 assert_eq!(content, self.base, "a sync equals what acks and broadcasts said");
+                self.compare_cursors(data);
             }
             Phase::AwaitsSync if self.pending.is_empty() => {
                 self.asked = 0;
                 self.remarks = remarks;
                 self.adopt(version, content);
+                self.cursors.clear();
+                self.compare_cursors(data);
             }
             Phase::AwaitsSync => {
                 self.phase = Phase::Recovering;
@@ -444,6 +505,8 @@ impl Core {
                 assert_eq!(version, self.version + 1, "{}: versions are dense; {envelope}", self.client_id);
                 self.base = self.base.compose(&first.change);
                 self.moved(&first.change, data.get("anchors"));
+                let own = self.user();
+                self.cursors.edited(&first.change, &own);
                 self.version = version;
             }
             Phase::AwaitsSync | Phase::Recovering => {
@@ -484,6 +547,7 @@ impl Core {
             let mut committed = self.read(&data["operation"]);
             self.base = self.base.compose(&committed);
             self.moved(&committed, data.get("anchors"));
+            self.cursors.edited(&committed, text(&data["operation"]["author"]));
             for pending in &mut self.pending {
                 (committed, pending.change) = wire::cross(&pending.change, &committed);
             }

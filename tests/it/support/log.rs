@@ -1,6 +1,10 @@
 //! The database read and damaged from outside, past every line of the service's own code.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use scriptorium::text::{Attributes, Delta};
 use serde_json::Value;
@@ -88,6 +92,37 @@ impl Database {
     async fn presence_events(&mut self, document: &str) -> Vec<(i64, String)> {
         let name = format!("presence:{document}");
         on!(self, connection => sqlx::query_as(PRESENCE).bind(&name).fetch_all(connection))
+    }
+
+    /// The cursors that a document's presence stream leaves, with the version that each refers to.
+    pub(crate) async fn cursors(&mut self, document: &str) -> BTreeMap<String, (u64, usize)> {
+        let (mut cursors, mut here) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<String>>::new());
+        for (version, body) in self.presence_events(document).await {
+            let version = u64::try_from(version).unwrap();
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let user = || body[2].as_str().unwrap().to_owned();
+            match body[0].as_str().unwrap() {
+                "joined.1" => drop(here.entry(user()).or_default().insert(body[1].to_string())),
+                "left.1" => {
+                    let connections = here.entry(user()).or_default();
+                    connections.remove(&body[1].to_string());
+                    if connections.is_empty() {
+                        cursors.remove(&user());
+                    }
+                }
+                "moved.1" => {
+                    for moved in body.as_array().unwrap().iter().skip(1) {
+                        let (user, position) = (moved[0].as_str().unwrap(), moved[3][0].as_u64().unwrap());
+                        if here.get(user).is_some_and(|connections| !connections.is_empty()) {
+                            cursors.insert(user.to_owned(), (version, usize::try_from(position).unwrap()));
+                        }
+                    }
+                }
+                "typed.1" => {}
+                other => panic!("{other} in a presence stream"),
+            }
+        }
+        cursors
     }
 
     /// The number of all events of documents.

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod core;
+pub(crate) mod cursors;
 pub(crate) mod edits;
 pub(crate) mod log;
 pub(crate) mod model;

@@ -29,6 +29,18 @@ struct State {
     moved: BTreeMap<UserId, Moved>,
     typed: BTreeMap<UserId, Typed>,
     is_writing: bool,
+    /// Connections that came and have not gone.
+    connections: usize,
+    /// Whether it is noted in the log that this process has people here.
+    is_noted: bool,
+}
+
+/// What is to be written.
+#[derive(Debug, PartialEq)]
+pub(super) struct Taken {
+    pub(super) events: Vec<(Version, PresenceEvent)>,
+    /// Before these are, it has to be noted that there are people here.
+    pub(super) is_first: bool,
 }
 
 /// So many comings and goings may wait before visits are forgotten.
@@ -38,6 +50,11 @@ impl Unlogged {
     /// Adds a coming or going. Whether a task has to be started that writes.
     pub(super) fn add(&self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
         let mut state = self.lock();
+        match event {
+            PresenceEvent::Joined(_) => state.connections += 1,
+            PresenceEvent::Left(_) => state.connections = state.connections.saturating_sub(1),
+            PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+        }
         state.comings_and_goings.push((version, event));
         if state.comings_and_goings.len() > MOST {
             metrics.presence(PresenceOutcome::Dropped, forget_visits(&mut state.comings_and_goings));
@@ -71,9 +88,16 @@ impl Unlogged {
         !mem::replace(&mut state.is_writing, true)
     }
 
+    /// A user has left: where they were is not to be recorded behind that.
+    pub(super) fn forget(&self, user: &UserId) {
+        let mut state = self.lock();
+        state.moved.remove(user);
+        state.typed.remove(user);
+    }
+
     /// Takes everything, in the order in which it is to be recorded. `None` when there is nothing: then the
     /// task that asks is done.
-    pub(super) fn take(&self) -> Option<Vec<(Version, PresenceEvent)>> {
+    pub(super) fn take(&self) -> Option<Taken> {
         let mut state = self.lock();
         let mut events = mem::take(&mut state.comings_and_goings);
         let (moved, typed) = (mem::take(&mut state.moved), mem::take(&mut state.typed));
@@ -84,7 +108,22 @@ impl Unlogged {
             events.push((state.version, PresenceEvent::Typed(typed.into_values().collect())));
         }
         state.is_writing = !events.is_empty();
-        (!events.is_empty()).then_some(events)
+        let is_first = !events.is_empty() && !mem::replace(&mut state.is_noted, true);
+        (!events.is_empty()).then_some(Taken { events, is_first })
+    }
+
+    /// Whether everybody has gone and all is written, so that the note can be taken back. It counts as taken
+    /// back from then on.
+    pub(super) fn was_last(&self) -> bool {
+        let mut state = self.lock();
+        let is_over = state.connections == 0 && state.comings_and_goings.is_empty();
+        is_over && mem::replace(&mut state.is_noted, false)
+    }
+
+    /// Somebody else has taken back the note, and recorded that all connections so far are gone.
+    pub(super) fn begin_again(&self) {
+        let mut state = self.lock();
+        (state.connections, state.is_noted) = (0, false);
     }
 
     /// The task that writes ends early.

@@ -40,7 +40,7 @@ fn what_waits_is_bounded_by_the_people_and_no_one_is_lost() {
         let told = moved("stays", usize::try_from(number).unwrap());
         unlogged.add_told(Version(0), &here, (vec![told], Vec::new()), &metrics);
     }
-    let events = unlogged.take().unwrap();
+    let events = unlogged.take().unwrap().events;
     assert!(events.len() <= MOST + 2, "{}", events.len());
     let mut folded = Presence::new();
     for (version, event) in &events {
@@ -57,9 +57,9 @@ fn one_task_writes_until_there_is_nothing() {
     let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
     assert!(unlogged.add(Version(0), left(1, "a"), &metrics), "the first starts it");
     assert!(!unlogged.add(Version(0), left(2, "b"), &metrics));
-    assert_eq!(unlogged.take().map(|events| events.len()), Some(2));
+    assert_eq!(unlogged.take().map(|taken| taken.events.len()), Some(2));
     assert!(!unlogged.add(Version(0), left(3, "c"), &metrics), "it is still at it");
-    assert_eq!(unlogged.take().map(|events| events.len()), Some(1));
+    assert_eq!(unlogged.take().map(|taken| taken.events.len()), Some(1));
     assert_eq!(unlogged.take(), None);
     assert!(unlogged.add(Version(0), left(4, "d"), &metrics), "and is started anew");
 }
@@ -78,6 +78,26 @@ fn places_that_wait_move_along_with_the_text() {
     let placed = crate::projection::Placed { version: Version(2), cursor: Cursor { position: 8, selection: None } };
     here.place(&user("a"), placed);
     unlogged.add_told(Version(2), &here, told("b", 1), &metrics);
-    let events = unlogged.take().unwrap();
+    let events = unlogged.take().unwrap().events;
     assert_eq!(events, [(Version(2), PresenceEvent::Moved(vec![moved("a", 8), moved("b", 1)]))]);
+}
+
+/// Where people are is noted before the first of them is recorded, and no longer once the last has gone.
+#[test]
+fn it_is_known_when_the_first_came_and_the_last_has_gone() {
+    let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
+    let come = |number| unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "ann")), &metrics);
+    let go = |number| unlogged.add(Version(0), left(number, "ann"), &metrics);
+    for _ in 0..2 {
+        come(1);
+        assert!(unlogged.take().unwrap().is_first);
+        come(2);
+        assert!(!unlogged.take().unwrap().is_first && !unlogged.was_last());
+        go(1);
+        go(2);
+        assert!(!unlogged.was_last(), "that they went is not written yet");
+        unlogged.take().unwrap();
+        assert!(unlogged.was_last());
+        assert!(!unlogged.was_last(), "once is enough");
+    }
 }

@@ -1,0 +1,17 @@
+-- Processes that share this log, each life of one a row, and where they have people. What a life that ended without a
+-- goodbye leaves here tells whoever finds it who has to be marked as gone.
+
+CREATE TABLE nodes (
+    node        text   COLLATE "C" NOT NULL,
+    incarnation bigint NOT NULL,                        -- which of its lives; a later one has a higher number
+    lease       bigint NOT NULL,                        -- a life that has not grown its beats for so many microseconds is over
+    beats       bigint NOT NULL,
+    PRIMARY KEY (node, incarnation)
+);
+
+CREATE TABLE node_streams (
+    node        text   COLLATE "C" NOT NULL,
+    incarnation bigint NOT NULL,
+    stream      text   COLLATE "C" NOT NULL,            -- presence:ID of a document where this life has people
+    PRIMARY KEY (node, incarnation, stream)
+);

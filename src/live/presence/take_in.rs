@@ -1,0 +1,150 @@
+//! What other processes record of who is here: read from the presence stream, and told to those who are here.
+//!
+//! A connection that joins later takes over from an earlier one of the same client, wherever the two are. Which
+//! is later the stream says, the same to everybody: whoever reads another's joining after its own gives way.
+
+use crate::{
+    domain::{Cursor, Joined, Left, Moved, PresenceEvent, Typed, Version},
+    event_log::{ReadError, RecordedPresence, StreamName},
+    projection::Placed,
+};
+
+use super::{
+    super::{
+        committed::Committed,
+        document::{ConnectionId, OpenDocument},
+        outbox::Goodbye,
+    },
+    place::Now,
+};
+
+/// Events that are read at a time.
+const PAGE: usize = 500;
+/// No connection of this process has this number: what others did goes to everybody.
+const NOBODY: ConnectionId = ConnectionId(0);
+
+impl OpenDocument {
+    /// Learns who is here already, by what other processes have recorded.
+    pub(in crate::live) async fn load_presence(&mut self) -> Result<(), ReadError> {
+        if !self.live.log.is_shared() {
+            return Ok(());
+        }
+        let saved = self.live.log.presence(&self.id).await?;
+        (self.presence.here, self.presence.seq) = (saved.presence, saved.seq);
+        // One of ours cannot be here before the document is open; that it left is not recorded yet.
+        let own = self.presence.here.connections().filter(|left| self.live.node.is_own(&left.connection));
+        for left in own.collect::<Vec<_>>() {
+            self.presence.here.leave(&left);
+        }
+        self.presence.metrics.users_came(self.presence.here.count());
+        let now = self.document.version();
+        let Some(oldest) = self.presence.here.oldest_cursor().filter(|oldest| *oldest < now) else { return Ok(()) };
+        // Who has not moved for very long is not worth reading all that happened since.
+        let oldest = oldest.max(Version(now.0.saturating_sub(self.live.settings.recent_edits as u64)));
+        let stream = StreamName::document(&self.id);
+        let mut seq = self.live.log.seq_of_version(&stream, oldest).await?.unwrap_or_default();
+        while seq < self.document.seq() {
+            let page = self.live.log.read(&stream, seq, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            seq = last.seq;
+            page.into_iter().map(Committed::from_log).for_each(|edit| self.presence.edited(&edit));
+        }
+        Ok(())
+    }
+
+    /// Takes in what has been recorded since the last time.
+    pub(in crate::live) async fn read_presence(&mut self) -> Result<(), ReadError> {
+        loop {
+            let page = self.live.log.read_presence(&self.id, self.presence.seq, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            let (end, now) = (last.seq, self.document.version());
+            if page.iter().any(|recorded| recorded.version > now) {
+                // Whoever recorded it had seen edits that are still to be read here.
+                self.read_tail().await?;
+            }
+            for recorded in page {
+                self.take_in_recorded(recorded);
+            }
+            self.presence.seq = end;
+        }
+    }
+
+    /// Takes in one event, which refers to a version that this document has reached.
+    fn take_in_recorded(&mut self, RecordedPresence { version, id, event, .. }: RecordedPresence) {
+        let is_own = self.live.node.named(&id);
+        match event {
+            PresenceEvent::Joined(joined) if is_own => drop(self.presence.recorded.insert(joined.connection.number)),
+            PresenceEvent::Joined(joined) => self.take_in_joined(&joined),
+            PresenceEvent::Left(left) if !self.live.node.is_own(&left.connection) => self.take_in_left(&left),
+            PresenceEvent::Moved(moved) if !is_own => self.take_in_moved(version, moved),
+            PresenceEvent::Typed(typed) if !is_own => self.take_in_typed(version, typed),
+            PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+        }
+    }
+
+    fn take_in_joined(&mut self, joined: &Joined) {
+        if self.presence.here.join(joined) {
+            self.presence.metrics.users_came(1);
+            self.tell_joined(&joined.user, &joined.profile, &joined.client);
+        }
+        let recorded = &self.presence.recorded;
+        let is_older = |it: &mut super::Subscriber| {
+            it.client.user == joined.user && it.client.client == joined.client && recorded.contains(&it.connection.0)
+        };
+        for older in self.subscribers.extract_if(.., is_older).collect::<Vec<_>>() {
+            older.outbox.close(Goodbye::SUPERSEDED);
+            self.exit(&older);
+        }
+    }
+
+    fn take_in_left(&mut self, left: &Left) {
+        if let Some(client) = self.presence.here.leave(left) {
+            self.presence.said.remove(&left.user);
+            self.presence.metrics.users_gone(1);
+            self.tell_left(&left.user, &client);
+        }
+    }
+
+    fn take_in_moved(&mut self, version: Version, moved: Vec<Moved>) {
+        let now = self.document.version();
+        let placed = moved.into_iter().map(|moved| Moved { cursor: self.carried(version, &moved), ..moved });
+        let placed: Vec<_> = placed.map(|moved| (NOBODY, moved)).collect();
+        for (_, moved) in &placed {
+            self.presence.here.place(&moved.user, Placed { version: now, cursor: moved.cursor });
+        }
+        self.broadcast(&placed, &[]);
+    }
+
+    fn take_in_typed(&self, version: Version, typed: Vec<Typed>) {
+        let typed = typed.into_iter().map(|typed| {
+            let cursor = typed.position.map(|position| Cursor { position, selection: None });
+            let moved = cursor.map(|cursor| Moved {
+                user: typed.user.clone(),
+                client: typed.client.clone(),
+                message_id: None,
+                cursor,
+            });
+            (NOBODY, Typed { position: moved.map(|moved| self.carried(version, &moved).position), ..typed })
+        });
+        self.broadcast(&[], &typed.collect::<Vec<_>>());
+    }
+
+    /// A cursor that another process has placed in `version`, where it is now.
+    fn carried(&self, version: Version, moved: &Moved) -> Cursor {
+        let now = Now { content: self.document.content(), recent: &self.recent };
+        now.carry(&moved.user, version, moved.cursor)
+    }
+
+    /// This process was taken for dead and has begun a new life: its people come again.
+    pub(in crate::live) fn enter_again(&mut self) {
+        self.presence.recorded.clear();
+        self.presence.unlogged.begin_again();
+        for subscriber in self.subscribers.clone() {
+            self.enter(&subscriber);
+        }
+        let gone = self.presence.here.connections().filter(|left| self.live.node.was_own(&left.connection));
+        for left in gone.collect::<Vec<_>>() {
+            self.take_in_left(&left);
+        }
+    }
+}
