@@ -125,6 +125,11 @@ impl Presence {
         self.cursors.values().map(|placed| placed.version).min()
     }
 
+    /// Forgets cursors that refer to an earlier version: their users count as not having shown one.
+    pub fn forget_cursors_before(&mut self, version: Version) {
+        self.cursors.retain(|_, placed| placed.version >= version);
+    }
+
     /// How many users are present.
     pub fn count(&self) -> usize {
         self.users.len()

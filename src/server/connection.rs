@@ -36,25 +36,55 @@ use super::{
 
 /// Serves a connection once its upgrade is through.
 ///
-/// What only the beginning and the end need lives on the heap while it is needed: thousands of connections
-/// are idle, and each keeps the largest state that this function ever has.
-pub(super) async fn run(shared: Arc<Shared>, upgrade: OnUpgrade, request: OpenRequest, place: Place) {
+/// Thousands of connections are idle, and each keeps the largest state that its task ever has. So what only the
+/// beginning and the end need is a future of its own, on the heap while it runs.
+pub(super) fn run(
+    shared: Arc<Shared>,
+    upgrade: OnUpgrade,
+    request: OpenRequest,
+    place: Place,
+) -> impl Future<Output = ()> + Send {
+    let beginning = Box::pin(begin(shared, upgrade, request, place));
+    async move {
+        let Some(mut conversation) = beginning.await else { return };
+        let end = conversation.session.listen(&mut conversation.connection.incoming).await;
+        Box::pin(conversation.end(end)).await;
+    }
+}
+
+/// Opens the document, or says why not.
+async fn begin(
+    shared: Arc<Shared>,
+    upgrade: OnUpgrade,
+    request: OpenRequest,
+    place: Place,
+) -> Option<Box<Conversation>> {
     let framing = if request.batch { Framing::Batched } else { Framing::Single };
-    let Some(mut connection) = Box::pin(Connection::establish(shared, upgrade, framing, place.connection)).await else {
-        return;
-    };
+    let mut connection = Connection::establish(shared, upgrade, framing, place.connection).await?;
     let (document, client) = (request.document_id.clone(), request.client_id.clone());
-    let opened = Box::pin(connection.open(request, &place)).await;
-    let (end, received) = match opened {
-        Ok(session) => {
-            let end = session.listen(&mut connection.incoming).await;
-            Box::pin(session.leave()).await;
-            (end, session.heard.amount())
+    match connection.open(request, &place).await {
+        Ok(session) => Some(Box::new(Conversation { session, connection, place })),
+        Err(goodbye) => {
+            connection.finish(End::Server(goodbye), Amount::default(), (&document, &client, place.address)).await;
+            None
         }
-        Err(goodbye) => (End::Server(goodbye), Amount::default()),
-    };
-    Box::pin(connection.finish(end, received, (&document, &client, place.address))).await;
-    drop(place);
+    }
+}
+
+/// A connection that has its document open.
+struct Conversation {
+    session: Session,
+    connection: Connection,
+    place: Place,
+}
+
+impl Conversation {
+    async fn end(self: Box<Self>, end: End) {
+        let Self { session, connection, place } = *self;
+        session.leave().await;
+        let Reader { document_id, client_id, .. } = &session.reader;
+        connection.finish(end, session.heard.amount(), (document_id, client_id, place.address)).await;
+    }
 }
 
 /// A socket with its writer.

@@ -8,8 +8,8 @@ use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::Web
 
 use super::problem::Problem;
 
-/// Bytes read at a time. Small, because each connection has such a buffer all its life.
-const READ_BUFFER: usize = 4 * 1024;
+/// Bytes read at a time, a dozen edits. Small, because each connection has such a buffer all its life.
+const READ_BUFFER: usize = 2 * 1024;
 
 /// The key of a well-formed request for an upgrade.
 pub(super) fn key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {

@@ -18,6 +18,9 @@ use super::{
     place::Now,
 };
 
+/// Cursors that have not moved for more versions are not worth reading all that happened since, while somebody waits
+/// for the document to open.
+const CARRIED: u64 = 10_000;
 /// Events that are read at a time.
 const PAGE: usize = 500;
 /// No connection of this process has this number: what others did goes to everybody.
@@ -38,9 +41,9 @@ impl OpenDocument {
         }
         self.presence.metrics.users_came(self.presence.here.count());
         let now = self.document.version();
+        // Better none than one in the wrong place.
+        self.presence.here.forget_cursors_before(Version(now.0.saturating_sub(CARRIED)));
         let Some(oldest) = self.presence.here.oldest_cursor().filter(|oldest| *oldest < now) else { return Ok(()) };
-        // Who has not moved for very long is not worth reading all that happened since.
-        let oldest = oldest.max(Version(now.0.saturating_sub(self.live.settings.recent_edits as u64)));
         let stream = StreamName::document(&self.id);
         let mut seq = self.live.log.seq_of_version(&stream, oldest).await?.unwrap_or_default();
         while seq < self.document.seq() {
