@@ -6,7 +6,7 @@
 use crate::{
     domain::{Cursor, Joined, Left, Moved, PresenceEvent, Typed, Version},
     event_log::{ReadError, RecordedPresence, StreamName},
-    projection::Placed,
+    projection::{Arrival, Placed, Present},
 };
 
 use super::{
@@ -20,6 +20,8 @@ use super::{
 
 /// Events that are read at a time.
 const PAGE: usize = 500;
+/// So many edits are read to move those along who have not moved for long.
+const WORTH_READING: u64 = 10_000;
 /// No connection of this process has this number: what others did goes to everybody.
 const NOBODY: ConnectionId = ConnectionId(0);
 
@@ -40,7 +42,7 @@ impl OpenDocument {
         let now = self.document.version();
         let Some(oldest) = self.presence.here.oldest_cursor().filter(|oldest| *oldest < now) else { return Ok(()) };
         // Who has not moved for very long is not worth reading all that happened since.
-        let oldest = oldest.max(Version(now.0.saturating_sub(self.live.settings.recent_edits as u64)));
+        let oldest = oldest.max(Version(now.0.saturating_sub(WORTH_READING)));
         let stream = StreamName::document(&self.id);
         let mut seq = self.live.log.seq_of_version(&stream, oldest).await?.unwrap_or_default();
         while seq < self.document.seq() {
@@ -83,9 +85,18 @@ impl OpenDocument {
     }
 
     fn take_in_joined(&mut self, joined: &Joined) {
-        if self.presence.here.join(joined) {
+        let is_there = |user: &Present| user.connections.contains_key(&joined.connection);
+        let is_renamed = self.presence.here.user(&joined.user).is_some_and(is_there);
+        let arrival = self.presence.here.join(joined);
+        if arrival == Arrival::Newcomer {
             self.presence.metrics.users_came(1);
+        }
+        if arrival != Arrival::Known {
             self.tell_joined(&joined.user, &joined.profile, &joined.client);
+        }
+        // One that only says anew who its user is takes over from nobody.
+        if is_renamed {
+            return;
         }
         let recorded = &self.presence.recorded;
         let is_older = |it: &mut super::Subscriber| {
