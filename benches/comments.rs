@@ -1,4 +1,4 @@
-//! What comments cost the edits around them: `cargo bench --bench comments`.
+//! What comments cost the edits around them: `cargo bench --bench comments`; `-- 0 100` for these numbers of threads alone.
 //!
 //! A document of 100 KB, edited at places all over it, with more and more threads: the mean of an edit, and of
 //! an edit on a fresh clone, as the first one of each batch is.
@@ -21,7 +21,9 @@ const EDITS: usize = 20_000;
 
 fn main() {
     println!("{:<10} {:>12} {:>12} {:>16} {:>16}", "threads", "insert", "delete", "insert, cloned", "delete, cloned");
-    for threads in [0, 1, 100, 1_000, 10_000, 100_000] {
+    let named: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let all = if named.is_empty() { vec![0, 1, 100, 1_000, 10_000, 100_000] } else { named };
+    for threads in all {
         let document = document(threads);
         let insert = |at: usize| Delta::new().retain(at % LENGTH).insert("x", Attributes::NONE);
         let delete = |at: usize| Delta::new().retain(at % (LENGTH - EDITS)).delete(1);

@@ -305,14 +305,23 @@ struct Measured {
     latencies: Vec<Duration>,
     edits_per_commit: f64,
     streams_per_commit: f64,
+    /// Cursors and other words of presence that came, and events of presence that were recorded.
+    presence_per_second: (f64, f64),
     /// Of one core, while measuring.
     server_cpu: f64,
     load_cpu: f64,
 }
 
-async fn drive(load: &Load) -> Outcome<Measured> {
-    let server = Server::start(tempfile::tempdir()?)?;
-    let tally = Arc::new(Tally::default());
+/// How many words of presence have come, and how many events of it have been recorded.
+async fn presence_events(server: &Server) -> Outcome<(f64, f64)> {
+    let count = async |outcome: &str| {
+        server.metric(&format!("scriptorium_presence_events_total{{outcome=\"{outcome}\"}}")).await
+    };
+    Ok((count("received").await?, count("logged").await?))
+}
+
+/// Opens the documents for everybody, who then begin to type.
+async fn typists(server: &Server, load: &Load, tally: &Arc<Tally>) -> Outcome<JoinSet<Outcome<Vec<Duration>>>> {
     let mut typists = JoinSet::new();
     for document in 0..load.documents {
         for client in 0..load.clients {
@@ -325,9 +334,16 @@ async fn drive(load: &Load) -> Outcome<Measured> {
                 moves: load.moves,
                 seed: (document * 1_000 + client) as u64,
             };
-            typists.spawn(typist.run(Arc::clone(&tally)));
+            typists.spawn(typist.run(Arc::clone(tally)));
         }
     }
+    Ok(typists)
+}
+
+async fn drive(load: &Load) -> Outcome<Measured> {
+    let server = Server::start(tempfile::tempdir()?)?;
+    let tally = Arc::new(Tally::default());
+    let mut typists = typists(&server, load, &tally).await?;
     tokio::time::sleep(WARM_UP).await;
     let commits = "scriptorium_log_commit_events";
     let appends = "scriptorium_log_commit_appends";
@@ -336,6 +352,7 @@ async fn drive(load: &Load) -> Outcome<Measured> {
         server.metric(&format!("{commits}_count")).await?,
         server.metric(&format!("{appends}_sum")).await?,
     );
+    let presence = presence_events(&server).await?;
     let cpu = (server.cpu()?, cpu_of("self")?);
     tally.measuring.store(true, Ordering::Relaxed);
     let started = Instant::now();
@@ -343,6 +360,7 @@ async fn drive(load: &Load) -> Outcome<Measured> {
     tally.measuring.store(false, Ordering::Relaxed);
     let took = started.elapsed();
     let cpu = (server.cpu()? - cpu.0, cpu_of("self")? - cpu.1);
+    let (presence_after, presence_took) = (presence_events(&server).await?, started.elapsed().as_secs_f64());
     let acks = tally.acks.load(Ordering::Relaxed);
     let after = (
         server.metric(&format!("{commits}_sum")).await?,
@@ -362,6 +380,10 @@ async fn drive(load: &Load) -> Outcome<Measured> {
         latencies,
         edits_per_commit: (after.0 - before.0) / count,
         streams_per_commit: (after.2 - before.2) / count,
+        presence_per_second: (
+            (presence_after.0 - presence.0) / presence_took,
+            (presence_after.1 - presence.1) / presence_took,
+        ),
         server_cpu: cpu.0 / took.as_secs_f64(),
         load_cpu: cpu.1 / took.as_secs_f64(),
     })
@@ -459,22 +481,28 @@ async fn latency() -> Outcome<()> {
 /// Fifty people who type, first with their cursors still, then with all of them moving twenty times a second.
 async fn presence() -> Outcome<()> {
     println!("latency of an acknowledgement, 50 people on one document, 100 edits/s");
-    println!("| cursor moves/s | edits/s | p50 ms | p99 ms | p50 / still | p99 / still |");
-    println!("|---:|---:|---:|---:|---:|---:|");
+    println!("| cursor moves/s | edits/s | p50 ms | p99 ms | p50 / still | p99 / still | rows of presence/s |");
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
     let (mut still, mut moving) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         for (moves, rounds) in [(None, &mut still), (Some(Duration::from_millis(50)), &mut moving)] {
             let load = Load { documents: 1, clients: 50, in_flight: 1, pace: Duration::from_millis(500), moves };
             let measured = drive(&load).await?;
             let latencies = &measured.latencies;
-            rounds.push((percentile(latencies, 50), percentile(latencies, 99), measured.per_second));
+            rounds.push([
+                percentile(latencies, 50),
+                percentile(latencies, 99),
+                measured.per_second,
+                measured.presence_per_second.0,
+                measured.presence_per_second.1,
+            ]);
         }
     }
-    let of = |rounds: &[(f64, f64, f64)], which: fn(&(f64, f64, f64)) -> f64| median(rounds.iter().map(which));
-    for (name, rounds) in [("0", &still), ("1000", &moving)] {
-        let (p50, p99, rate) = (of(rounds, |it| it.0), of(rounds, |it| it.1), of(rounds, |it| it.2));
-        let (to_p50, to_p99) = (p50 / of(&still, |it| it.0), p99 / of(&still, |it| it.1));
-        println!("| {name} | {rate:.0} | {p50:.2} | {p99:.2} | {to_p50:.2} | {to_p99:.2} |");
+    let of = |rounds: &[[f64; 5]], which: usize| median(rounds.iter().map(|it| it[which]));
+    for rounds in [&still, &moving] {
+        let [p50, p99, rate, moves, rows] = [0, 1, 2, 3, 4].map(|which| of(rounds, which));
+        let (to_p50, to_p99) = (p50 / of(&still, 0), p99 / of(&still, 1));
+        println!("| {moves:.0} | {rate:.0} | {p50:.2} | {p99:.2} | {to_p50:.2} | {to_p99:.2} | {rows:.1} |");
     }
     println!();
     Ok(())

@@ -5,8 +5,8 @@
 use std::{
     fs,
     io::Write,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    path::PathBuf,
+    process::{Command, Stdio},
     sync::Arc,
 };
 
@@ -20,10 +20,17 @@ use scriptorium::{
 };
 use serde_json::{Value, json, value::to_raw_value};
 use sqlx::{Connection, Row};
+use support::{
+    command::{Done, command},
+    postgres,
+};
 use tempfile::TempDir;
 
-#[path = "support/postgres.rs"]
-mod postgres;
+/// Shared with the other tests.
+mod support {
+    pub(crate) mod command;
+    pub(crate) mod postgres;
+}
 
 /// A folder with databases.
 struct Place(TempDir);
@@ -56,40 +63,6 @@ impl Place {
 
 fn options(url: &str) -> Options {
     Options { url: url.to_owned(), readers: 4, lanes: 4, metrics: Metrics::new() }
-}
-
-fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scriptorium"));
-    command.args(arguments).current_dir(folder).env("DATABASE_URL", url);
-    command
-}
-
-#[derive(Debug)]
-struct Done {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Done {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-impl Done {
-    #[track_caller]
-    fn fine(self) -> String {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.out
-    }
-
-    #[track_caller]
-    fn failed(self) -> String {
-        assert_eq!(self.code, Some(1), "{self:?}");
-        self.err
-    }
 }
 
 /// `count` edits of three documents in turns, one or two in an append, each at its own time, some of them odd.
@@ -217,7 +190,7 @@ async fn an_export_that_is_cut_off_or_changed_is_known() {
     let export = place.run("from.db", &["export"]).fine();
     let refused = |content: &str| {
         fs::write(place.file("log.ndjson"), content).unwrap();
-        let complaint = place.run("to.db", &["import", "log.ndjson"]).failed();
+        let complaint = place.run("to.db", &["import", "log.ndjson"]).failed(1);
         assert!(complaint.contains("not"), "{complaint}");
         complaint
     };
@@ -238,7 +211,7 @@ async fn an_export_that_is_cut_off_or_changed_is_known() {
     let mut import = place.command("to.db", &["import"]);
     let mut import = import.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     import.stdin.take().unwrap().write_all(lines[..20].join("\n").as_bytes()).unwrap();
-    let complaint = Done::from(import.wait_with_output().unwrap()).failed();
+    let complaint = Done::from(import.wait_with_output().unwrap()).failed(1);
     assert!(complaint.contains("cut off after line 20") && complaint.contains("up to position 0 "), "{complaint}");
 }
 
@@ -268,7 +241,7 @@ async fn a_database_that_says_something_else_refuses_the_import() {
     let append = Append { stream, expected: Expected::At(Seq(0)), recorded_at: Timestamp(1), events };
     to.append(append).await.unwrap();
     let before = contents(&place.url("to.db")).await;
-    let complaint = place.run("to.db", &["import", "log.ndjson"]).failed();
+    let complaint = place.run("to.db", &["import", "log.ndjson"]).failed(1);
     assert!(complaint.contains("nothing was imported: event 1 of document:x:y is another one here"), "{complaint}");
     assert_eq!(contents(&place.url("to.db")).await, before);
 }

@@ -35,23 +35,39 @@ pub(super) fn document_id(text: &str) -> Result<DocumentId, String> {
     DocumentId::parse(text).map_err(|error| error.to_string())
 }
 
-/// The head of a document that has events.
-pub(super) async fn head(log: &EventLog, document: &DocumentId) -> Result<Head, Failure> {
-    let head = log.head(&StreamName::document(document)).await.map_err(Failure::failed)?;
-    head.ok_or_else(|| Failure::failed(format!("document {document} has no events")))
+/// The head of a stream that has events.
+pub(super) async fn head(log: &EventLog, stream: &StreamName) -> Result<Head, Failure> {
+    let head = log.head(stream).await.map_err(Failure::failed)?;
+    head.ok_or_else(|| {
+        let what = if stream.document_id().is_some() { "document " } else { "" };
+        Failure::failed(format!("{what}{} has no events", shown(stream)))
+    })
 }
 
 /// The stream of one document, which must have events, or those of all documents, with their heads.
 pub(super) async fn streams(log: &EventLog, only: Option<&DocumentId>) -> Result<Vec<(StreamName, Head)>, Failure> {
     if let Some(document) = only {
-        return Ok(vec![(StreamName::document(document), head(log, document).await?)]);
+        let stream = StreamName::document(document);
+        let head = head(log, &stream).await?;
+        return Ok(vec![(stream, head)]);
     }
+    let all = all_streams(log).await?.into_iter();
+    Ok(all.filter(|(name, _)| name.document_id().is_some()).collect())
+}
+
+/// The presence streams of all documents, with their heads.
+pub(super) async fn presence_streams(log: &EventLog) -> Result<Vec<(DocumentId, Head)>, Failure> {
+    let all = all_streams(log).await?.into_iter();
+    Ok(all.filter_map(|(name, head)| Some((name.presence_id()?, head))).collect())
+}
+
+async fn all_streams(log: &EventLog) -> Result<Vec<(StreamName, Head)>, Failure> {
     let (mut all, mut last): (Vec<(StreamName, Head)>, Option<StreamName>) = (Vec::new(), None);
     loop {
         let page = log.streams(last.as_ref(), PAGE).await.map_err(Failure::failed)?;
         let is_last = page.len() < PAGE;
         last = page.last().map(|(name, _)| name.clone());
-        all.extend(page.into_iter().filter(|(name, _)| name.document_id().is_some()));
+        all.extend(page);
         if is_last {
             return Ok(all);
         }

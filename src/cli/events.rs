@@ -7,23 +7,24 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    domain::{CommentCause, CommentChange, Commented, DocumentId, Edited, Event, MessageId, Place, Placed, Seq},
+    domain::{CommentCause, CommentChange, Commented, Edited, Event, MessageId, Place, Placed, Seq},
     event_log::{EventLog, Head, Position, Published, Recorded, StreamName},
     protocol::OpsJson,
     settings::Settings,
 };
 
-use super::{Failure, database, output};
+use super::{Failure, database, output, presence_events::presence_as_json};
 
 /// Print recorded events, one JSON object per line
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Events {
-    /// The document's id; when absent all documents, in the order of the commits, each event with its position
-    #[arg(value_parser = database::document_id)]
-    document: Option<DocumentId>,
-    /// Only what comes after this position; of all documents
-    #[arg(long, value_name = "POSITION", default_value_t = 0, conflicts_with = "document")]
+    /// The document's id, or `presence:ID` for who was in it and where; when absent everything, in the order of the
+    /// commits, each event with its position
+    #[arg(value_name = "DOCUMENT", value_parser = stream)]
+    stream: Option<StreamName>,
+    /// Only what comes after this position; of everything
+    #[arg(long, value_name = "POSITION", default_value_t = 0, conflicts_with = "stream")]
     after: u64,
     /// Then wait, and print each new event as soon as it is recorded, until interrupted
     #[arg(long)]
@@ -32,8 +33,17 @@ pub(super) struct Events {
 
 const EXAMPLE: &str = "Examples:
   scriptorium events minutes
+  scriptorium events presence:minutes
   scriptorium events --follow | jq .user
   scriptorium events --after 120000";
+
+/// A document by its id, or a stream by its name. A document that is called like a stream needs the whole name.
+fn stream(text: &str) -> Result<StreamName, String> {
+    match StreamName::parse(text) {
+        Ok(stream) => Ok(stream),
+        Err(_) => database::document_id(text).map(|id| StreamName::document(&id)),
+    }
+}
 
 /// How often the log is asked for more. It is another process that writes, and nobody rings.
 const POLL: Duration = Duration::from_millis(200);
@@ -53,12 +63,12 @@ impl Events {
     }
 
     async fn print(&self, log: &EventLog) -> Result<(), Failure> {
-        match &self.document {
+        match &self.stream {
             None => self.print_all(log).await,
-            Some(document) if self.follow => follow(log, &StreamName::document(document)).await,
-            Some(document) => {
-                let head = database::head(log, document).await?;
-                print_new(log, &StreamName::document(document), Seq(0), head).await.map(|_| ())
+            Some(stream) if self.follow => follow(log, stream).await,
+            Some(stream) => {
+                let head = database::head(log, stream).await?;
+                print_new(log, stream, Seq(0), head).await.map(|_| ())
             }
         }
     }
@@ -94,11 +104,22 @@ async fn follow(log: &EventLog, stream: &StreamName) -> Result<(), Failure> {
 async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) -> Result<Seq, Failure> {
     let mut last = after;
     while last < head.seq {
-        let page = log.read(stream, last, PAGE).await.map_err(Failure::failed)?;
-        let Some(newest) = page.last() else { break };
-        last = newest.seq;
-        for recorded in &page {
-            output::json(&as_json(stream, recorded))?;
+        let page: Vec<_> = match stream.presence_id() {
+            Some(document) => {
+                let page = log.read_presence(&document, last, PAGE).await.map_err(Failure::failed)?;
+                page.iter().map(|recorded| (recorded.seq, presence_as_json(stream, recorded))).collect()
+            }
+            None => {
+                let page = log.read(stream, last, PAGE).await.map_err(Failure::failed)?;
+                page.iter().map(|recorded| (recorded.seq, as_json(stream, recorded))).collect()
+            }
+        };
+        if page.is_empty() {
+            break;
+        }
+        for (seq, json) in page {
+            output::json(&json)?;
+            last = seq;
         }
     }
     Ok(last)

@@ -10,12 +10,14 @@ mod export;
 mod import;
 mod migrate;
 mod output;
+mod presence_events;
 mod progress;
 mod rebuild;
 mod replay;
 mod serve;
 mod token;
 mod verify;
+mod verify_presence;
 
 use std::{ffi::OsString, fmt::Display, path::PathBuf, process::ExitCode};
 

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{Failure, database, output, progress};
 
-/// Drop all snapshots and fold them again from the log
+/// Drop all snapshots, of documents and of who is in them, and fold them again from the log
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Rebuild {
@@ -29,6 +29,10 @@ impl Rebuild {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
         let streams = database::streams(&log, self.document.as_ref()).await?;
+        let presence = match &self.document {
+            Some(document) => vec![document.clone()],
+            None => database::presence_streams(&log).await?.into_iter().map(|(document, _)| document).collect(),
+        };
         let bar = progress::bar("rebuilding", database::events_in(&streams));
         let (mut rebuilt, mut failed) = (0_u64, 0_u64);
         for (stream, head) in &streams {
@@ -40,10 +44,16 @@ impl Rebuild {
                 }
             }
         }
+        for document in &presence {
+            if let Err(why) = log.rebuild_presence(document).await {
+                failed += 1;
+                bar.suspend(|| output::error(&why.to_string()));
+            }
+        }
         bar.finish_and_clear();
         log.close().await;
         output::line(format_args!("{rebuilt} documents rebuilt"))?;
-        if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} documents could not be rebuilt"))) }
+        if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} streams could not be rebuilt"))) }
     }
 }
 

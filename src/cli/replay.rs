@@ -53,8 +53,8 @@ fn time(text: &str) -> Result<Timestamp, String> {
 impl Replay {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
-        let head = database::head(&log, &self.document).await?;
         let stream = StreamName::document(&self.document);
+        let head = database::head(&log, &stream).await?;
         let to = self.target(&log, &stream, head).await?;
 
         let mut document = log.restore(&stream, to).await.map_err(Failure::failed)?;

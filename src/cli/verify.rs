@@ -14,9 +14,9 @@ use crate::{
     text::Utf16,
 };
 
-use super::{Failure, database, output, progress};
+use super::{Failure, database, output, progress, verify_presence::PresenceAudit};
 
-/// Read every event, fold every document from zero, and compare with everything that is stored beside the log
+/// Read every event, fold every document, and who is in it, from zero, and compare with everything that is stored beside the log
 ///
 /// Reports each difference and each damaged event, and goes on. Exit code 1 if there was any.
 #[derive(Debug, Args)]
@@ -34,16 +34,21 @@ impl Verify {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
         let streams = database::streams(&log, None).await?;
-        let bar = progress::bar("verifying", database::events_in(&streams));
+        let presence = database::presence_streams(&log).await?;
+        let events = database::events_in(&streams) + presence.iter().map(|(_, head)| head.seq.0).sum::<u64>();
+        let bar = progress::bar("verifying", events);
         let mut report = Report { bar, events: 0, snapshots: 0, differences: 0 };
         for (stream, head) in &streams {
             Audit::new(&log, stream, *head, &mut report).await?.run().await?;
+        }
+        for (document, head) in &presence {
+            PresenceAudit::new(&log, (document, *head), &mut report).await?.run().await?;
         }
         verify_revocations(&log, &mut report).await?;
         report.bar.finish_and_clear();
         log.close().await;
         let Report { events, snapshots, differences, .. } = report;
-        let streams = streams.len();
+        let streams = streams.len() + presence.len();
         output::line(format_args!(
             "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
         ))?;
@@ -70,11 +75,19 @@ async fn verify_revocations(log: &EventLog, report: &mut Report) -> Result<(), F
 }
 
 /// What was looked at, and what was wrong.
-struct Report {
-    bar: ProgressBar,
-    events: u64,
-    snapshots: u64,
+pub(super) struct Report {
+    pub(super) bar: ProgressBar,
+    pub(super) events: u64,
+    pub(super) snapshots: u64,
     differences: u64,
+}
+
+impl Report {
+    pub(super) fn differs(&mut self, stream: &StreamName, what: impl Display) -> Result<(), Failure> {
+        self.differences += 1;
+        let stream = database::shown(stream);
+        Ok(self.bar.suspend(|| output::line(format_args!("{stream}: {what}")))?)
+    }
 }
 
 /// One stream under examination.
@@ -221,9 +234,7 @@ impl<'a> Audit<'a> {
     }
 
     fn differs(&mut self, what: impl Display) -> Result<(), Failure> {
-        self.report.differences += 1;
-        let stream = database::shown(self.stream);
-        Ok(self.report.bar.suspend(|| output::line(format_args!("{stream}: {what}")))?)
+        self.report.differs(self.stream, what)
     }
 }
 

@@ -51,7 +51,7 @@ impl Cursor {
 /// holds is what was said last.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PresenceEvent {
-    /// A connection came.
+    /// A connection came, or said anew who its user is.
     Joined(Joined),
     /// A connection went.
     Left(Left),
@@ -61,7 +61,8 @@ pub enum PresenceEvent {
     Typed(Vec<Typed>),
 }
 
-/// A connection came. Its user is present from the first one on.
+/// A connection came. Its user is present from the first one on, and is to the others what the last one said. One
+/// that is there already has said it anew.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joined {
     /// Which connection.

@@ -35,7 +35,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::Instant;
 
-pub use audit::SavedSnapshot;
+pub use audit::{SavedPresences, SavedSnapshot};
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use feed::{Feed, Published};
 pub use nodes::{Life, LifeSign};

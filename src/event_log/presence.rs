@@ -7,7 +7,7 @@
 use tokio::time::Instant;
 
 use super::{
-    EventLog, Expected, ReadError, StreamName, Unavailable, UnavailableKind,
+    EventLog, Expected, ReadError, SavedPresences, StreamName, Unavailable, UnavailableKind,
     port::{NewRow, NewRows, Refusal, Row, SnapshotRow},
     stored,
 };
@@ -117,10 +117,27 @@ impl EventLog {
 
     /// Who is present as of the end of a document's presence stream, and where that is.
     pub async fn presence(&self, document: &DocumentId) -> Result<SavedPresence, ReadError> {
-        let mut saved = self.saved_presence(document, Seq(u64::MAX >> 1)).await?.unwrap_or_default();
+        let saved = self.saved_presence(document, Seq(u64::MAX >> 1)).await?.unwrap_or_default();
+        self.fold_presence(document, saved).await
+    }
+
+    /// Folds what comes after `saved` into it.
+    pub(super) async fn fold_presence(
+        &self,
+        document: &DocumentId,
+        mut saved: SavedPresence,
+    ) -> Result<SavedPresence, ReadError> {
         loop {
             let page = self.read_presence(document, saved.seq, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(saved) };
+            let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(saved) };
+            if first.seq > saved.seq.next() {
+                // Trimmed away meanwhile: a newer snapshot stands for it.
+                let newer = self.saved_presence(document, Seq(u64::MAX >> 1)).await?;
+                if let Some(newer) = newer.filter(|newer| newer.seq > saved.seq) {
+                    saved = newer;
+                    continue;
+                }
+            }
             (saved.seq, saved.version) = (last.seq, last.version);
             for recorded in page {
                 saved.presence.fold(recorded.version, &recorded.event);
@@ -148,9 +165,31 @@ impl EventLog {
 
     /// Saves a snapshot of a presence stream.
     pub async fn save_presence(&self, document: &DocumentId, saved: &SavedPresence) -> Result<(), Unavailable> {
-        let content = stored::encode_presence_snapshot(&saved.presence).map_err(failed)?.into();
-        let row = SnapshotRow { seq: saved.seq, version: saved.version, last_modified: None, content };
+        let row = presence_row(saved)?;
         self.adapter.save_snapshot(&StreamName::presence(document), row, self.snapshots_kept).await
+    }
+
+    /// Folds a document's presence stream anew and puts that in the place of its snapshots. Where its beginning has
+    /// been trimmed away folding begins with the oldest good snapshot that stands for it.
+    pub async fn rebuild_presence(&self, document: &DocumentId) -> Result<(), ReadError> {
+        let stream = StreamName::presence(document);
+        let (Some(oldest), Some(head)) =
+            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
+        else {
+            return Ok(());
+        };
+        let saved = self.saved_presences(document).await?;
+        let is_ahead = saved.iter().any(|it| it.seq > head.seq);
+        let begins = |it: &SavedPresences| oldest.seq > Seq(1) && it.seq.next() >= oldest.seq && it.seq <= head.seq;
+        let begin = saved.into_iter().filter(begins).find_map(|SavedPresences { seq, version, presence }| {
+            Some(SavedPresence { seq, version, presence: presence.ok()? })
+        });
+        let folded = self.fold_presence(document, begin.unwrap_or_default()).await?;
+        if is_ahead {
+            self.drop_snapshots(&stream).await?;
+        }
+        // Together with saving the new one the others go: there is no moment without any.
+        Ok(self.adapter.save_snapshot(&stream, presence_row(&folded)?, 1).await?)
     }
 
     /// Up to `limit` documents that have a presence stream, by their ids, after one.
@@ -191,6 +230,11 @@ impl EventLog {
             }
         }
     }
+}
+
+fn presence_row(saved: &SavedPresence) -> Result<SnapshotRow, Unavailable> {
+    let content = stored::encode_presence_snapshot(&saved.presence).map_err(failed)?.into();
+    Ok(SnapshotRow { seq: saved.seq, version: saved.version, last_modified: None, content })
 }
 
 fn encode(new: &NewPresence) -> Result<NewRow, Unavailable> {

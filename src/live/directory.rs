@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{domain::DocumentId, telemetry::Metrics};
+use crate::{domain::DocumentId, event_log::ReadError, telemetry::Metrics};
 
 use super::{
     Live,
@@ -118,7 +118,9 @@ impl Live {
                 Ok(document) => document.run().await,
                 Err((inbox, error)) => {
                     tracing::error!(document = %id, %error, "a document could not be loaded");
-                    live.refuse(&id, inbox).await
+                    let why =
+                        if matches!(error, ReadError::Damaged(_)) { Joined::Damaged } else { Joined::Unavailable };
+                    live.refuse(&id, inbox, why).await
                 }
             };
             // Who sent something in the last moment finds their reply dropped, and opens the document again.
@@ -128,16 +130,22 @@ impl Live {
     }
 
     /// Answers everybody who waits for a document that could not be loaded, and takes it off the list.
-    async fn refuse(&self, id: &DocumentId, mut inbox: mpsc::Receiver<Command>) -> mpsc::Receiver<Command> {
+    async fn refuse(
+        &self,
+        id: &DocumentId,
+        mut inbox: mpsc::Receiver<Command>,
+        why: Joined,
+    ) -> mpsc::Receiver<Command> {
         loop {
             while let Ok(command) = inbox.try_recv() {
                 match command {
-                    Command::Join(_, _, reply) => drop(reply.send(Joined::Unavailable)),
+                    Command::Join(_, _, reply) => drop(reply.send(why)),
                     Command::Leave(_, reply) => drop(reply.send(())),
                     Command::Submit(_)
                     | Command::Presence(_)
                     | Command::Sync(..)
                     | Command::ReadPresence
+                    | Command::Rename(..)
                     | Command::EnterAgain => (),
                 }
             }

@@ -13,7 +13,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, Event, MessageId, Rejection, Seq, Timestamp, Version},
+    domain::{DocumentId, Event, MessageId, Profile, Rejection, Seq, Timestamp, Version},
     event_log::{Append, AppendError, Damaged, Expected, ReadError, StreamName},
     projection::{Document, Misfit},
 };
@@ -45,6 +45,8 @@ pub enum Command {
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
     /// Other processes may have recorded who comes, goes, and is where.
     ReadPresence,
+    /// A connection says anew who its user is to the others.
+    Rename(ConnectionId, Arc<Profile>),
     /// This process has begun a new life in the middle of things.
     EnterAgain,
     /// A connection ends. Answered when everything that it sent before has been answered.
@@ -61,8 +63,10 @@ pub enum Joined {
     CatchUp(Seq, Version),
     /// There is no such document, and it may not be made.
     NotFound,
-    /// The log could not be read.
+    /// The log could not be read now.
     Unavailable,
+    /// What the log has of it is damaged: it has to be mended first.
+    Damaged,
 }
 
 pub(super) struct OpenDocument {
@@ -152,6 +156,7 @@ impl OpenDocument {
                     }
                 }
                 Command::EnterAgain => self.enter_again(),
+                Command::Rename(connection, profile) => self.rename(connection, profile),
                 Command::Sync(connection, since, message) => self.sync(connection, since, message),
                 Command::Leave(connection, reply) => {
                     if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {

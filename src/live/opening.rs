@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::{MessageId, Timestamp, Version},
+    projection::Arrival,
     protocol::document::{CommentList, Sync},
     telemetry::{Resume, Sent},
 };
@@ -74,7 +75,7 @@ impl OpenDocument {
     fn admit(&mut self, subscriber: Subscriber, missed: Option<Vec<Arc<Committed>>>) {
         self.place_cursors();
         // Before the older connection goes: its user does not leave by that.
-        let is_new = self.enter(&subscriber);
+        let arrival = self.enter(&subscriber);
         self.supersede(&subscriber);
         let connection = subscriber.connection;
         self.subscribers.push(subscriber);
@@ -86,7 +87,7 @@ impl OpenDocument {
             }
             None => self.send_sync(subscriber, None),
         }
-        if is_new {
+        if arrival != Arrival::Known {
             self.announce(connection);
         }
     }

@@ -8,4 +8,4 @@ mod presence;
 pub use anchors::{SavedDeletion, SavedPart};
 pub use comments::{Comment, Comments, Misfit, SavedComments, SavedThread, Stamp, Thread};
 pub use document::Document;
-pub use presence::{Placed, Presence, Present, carried};
+pub use presence::{Arrival, Placed, Presence, Present, carried};

@@ -24,6 +24,17 @@ pub struct Present {
     pub connections: BTreeMap<ConnectionName, ClientId>,
 }
 
+/// What it means to the others that a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its user was not here before.
+    Newcomer,
+    /// Its user was, and is called otherwise, or looks otherwise, from now on.
+    Renamed,
+    /// Nothing.
+    Known,
+}
+
 /// A cursor, and the version of the document that it refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
@@ -43,7 +54,9 @@ impl Presence {
     /// a goodbye without a beginning) changes nothing: streams are trimmed, and merged.
     pub fn fold(&mut self, version: Version, event: &PresenceEvent) {
         match event {
-            PresenceEvent::Joined(joined) => drop(self.join(joined)),
+            PresenceEvent::Joined(joined) => {
+                self.join(joined);
+            }
             PresenceEvent::Left(left) => drop(self.leave(left)),
             PresenceEvent::Moved(moves) => {
                 for moved in moves {
@@ -54,16 +67,20 @@ impl Presence {
         }
     }
 
-    /// A connection comes. Whether its user was not present before.
-    pub fn join(&mut self, joined: &Joined) -> bool {
-        let is_new = !self.users.contains_key(&joined.user);
+    /// A connection comes, or says anew who its user is.
+    pub fn join(&mut self, joined: &Joined) -> Arrival {
+        let arrival = match self.users.get(&joined.user) {
+            None => Arrival::Newcomer,
+            Some(user) if user.profile != joined.profile => Arrival::Renamed,
+            Some(_) => Arrival::Known,
+        };
         let user = self
             .users
             .entry(joined.user.clone())
             .or_insert_with(|| Present { profile: Arc::clone(&joined.profile), connections: BTreeMap::new() });
         user.profile = Arc::clone(&joined.profile);
         user.connections.insert(joined.connection.clone(), joined.client.clone());
-        is_new
+        arrival
     }
 
     /// A connection goes; the client it belonged to, if it was the last one of its user.

@@ -5,60 +5,54 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::{IdError, MessageId, Rejection};
 
-/// The codes of `system`/`error`, a closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the names are the contract's, docs/protocol.md explains each")]
-pub enum ErrorCode {
-    InvalidJson,
-    InvalidMessage,
-    InvalidId,
-    UnknownEvent,
-    MessageIdConflict,
-    ClientIdMismatch,
-    Unauthorized,
-    TokenExpired,
-    InsufficientPermissions,
-    InvalidOperation,
-    VersionAhead,
-    PredecessorRefused,
-    DocumentNotFound,
-    DocumentTooLarge,
-    MessageTooLarge,
-    RateLimited,
-    CommentNotFound,
-    SlowConsumer,
-    StorageUnavailable,
-    Internal,
+/// Declares the codes, so that the list of them has them all.
+macro_rules! codes {
+    ($($code:ident = $text:literal,)+) => {
+        /// The codes of `system`/`error`, a closed set.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[expect(missing_docs, reason = "the names are the contract's, docs/protocol.md explains each")]
+        pub enum ErrorCode {
+            $(#[serde(rename = $text)] $code,)+
+        }
+
+        impl ErrorCode {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// The code as the wire and the metrics write it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidJson = "INVALID_JSON",
+    InvalidMessage = "INVALID_MESSAGE",
+    InvalidId = "INVALID_ID",
+    UnknownEvent = "UNKNOWN_EVENT",
+    MessageIdConflict = "MESSAGE_ID_CONFLICT",
+    ClientIdMismatch = "CLIENT_ID_MISMATCH",
+    Unauthorized = "UNAUTHORIZED",
+    TokenExpired = "TOKEN_EXPIRED",
+    InsufficientPermissions = "INSUFFICIENT_PERMISSIONS",
+    InvalidOperation = "INVALID_OPERATION",
+    VersionAhead = "VERSION_AHEAD",
+    PredecessorRefused = "PREDECESSOR_REFUSED",
+    DocumentNotFound = "DOCUMENT_NOT_FOUND",
+    DocumentTooLarge = "DOCUMENT_TOO_LARGE",
+    MessageTooLarge = "MESSAGE_TOO_LARGE",
+    RateLimited = "RATE_LIMITED",
+    CommentNotFound = "COMMENT_NOT_FOUND",
+    SlowConsumer = "SLOW_CONSUMER",
+    StorageUnavailable = "STORAGE_UNAVAILABLE",
+    Internal = "INTERNAL",
 }
 
 impl ErrorCode {
-    /// The code as the wire and the metrics write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "INVALID_JSON",
-            Self::InvalidMessage => "INVALID_MESSAGE",
-            Self::InvalidId => "INVALID_ID",
-            Self::UnknownEvent => "UNKNOWN_EVENT",
-            Self::MessageIdConflict => "MESSAGE_ID_CONFLICT",
-            Self::ClientIdMismatch => "CLIENT_ID_MISMATCH",
-            Self::Unauthorized => "UNAUTHORIZED",
-            Self::TokenExpired => "TOKEN_EXPIRED",
-            Self::InsufficientPermissions => "INSUFFICIENT_PERMISSIONS",
-            Self::InvalidOperation => "INVALID_OPERATION",
-            Self::VersionAhead => "VERSION_AHEAD",
-            Self::PredecessorRefused => "PREDECESSOR_REFUSED",
-            Self::DocumentNotFound => "DOCUMENT_NOT_FOUND",
-            Self::DocumentTooLarge => "DOCUMENT_TOO_LARGE",
-            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
-            Self::RateLimited => "RATE_LIMITED",
-            Self::CommentNotFound => "COMMENT_NOT_FOUND",
-            Self::SlowConsumer => "SLOW_CONSUMER",
-            Self::StorageUnavailable => "STORAGE_UNAVAILABLE",
-            Self::Internal => "INTERNAL",
-        }
-    }
-
     /// Whether a client that mends its message, or waits, may go on with this connection.
     const fn is_recoverable(self) -> bool {
         !matches!(
@@ -69,6 +63,7 @@ impl ErrorCode {
                 | Self::DocumentNotFound
                 | Self::MessageTooLarge
                 | Self::SlowConsumer
+                | Self::Internal
         )
     }
 }
@@ -144,7 +139,8 @@ impl Refusal {
             }
             Rejection::DoesNotFit(_) => refuse(ErrorCode::InvalidOperation),
             Rejection::DocumentTooLarge { length, limit } => {
-                refuse(ErrorCode::DocumentTooLarge).with("length", *length).with("limit", *limit)
+                let refusal = refuse(ErrorCode::DocumentTooLarge).with("would_have", *length).with("limit", *limit);
+                refusal.with("setting", "limits.document_length")
             }
             Rejection::PredecessorRefused { after } => {
                 refuse(ErrorCode::PredecessorRefused).with("after", after.as_str())

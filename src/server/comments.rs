@@ -1,5 +1,7 @@
 //! Comments from a connection: who it is that asks.
 
+use std::sync::PoisonError;
+
 use crate::{
     auth::Permission,
     domain::Commenter,
@@ -16,7 +18,7 @@ impl Session {
         let permissions = self.standing.permissions();
         let by = Commenter {
             user: self.client.user.clone(),
-            name: self.name.clone(),
+            name: self.name.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             is_admin: permissions.allows(Permission::Admin),
             permissions: permissions.iter().map(Permission::long).collect(),
         };

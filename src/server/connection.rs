@@ -1,6 +1,9 @@
 //! One connection of the document dialect, from its upgrade to its end.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::SinkExt;
 use hyper::upgrade::OnUpgrade;
@@ -16,6 +19,7 @@ use tracing::{debug, info};
 use crate::{
     auth::{Identity, Permission, PermissionSet},
     domain::{ClientId, DocumentId, Profile, UserId},
+    event_log::ReadError,
     live::{ClientKey, ConnectionId, Goodbye, Joined, Outbox, Subscriber},
     protocol::document::{EditLimits, Reader},
     telemetry::{CloseReason, Dialect, Label},
@@ -23,12 +27,12 @@ use crate::{
 
 use super::{
     Place, Shared,
-    ending::{End, banned, no_read, not_found, throttled, unauthorized, unavailable},
+    ending::{End, banned, damaged, failed, no_read, not_found, throttled, unauthorized, unavailable},
     handshake,
     heard::{Amount, Heard},
     limits::Bucket,
     request::OpenRequest,
-    session::{Session, make_id},
+    session::{Session, make_id, shown_name},
     socket::{Incoming, Outgoing, Reading, Unsent},
     standing::Standing,
     writer::{Framing, GOODBYE_GRACE, Writer},
@@ -161,7 +165,10 @@ impl Connection {
         let handle = match joined {
             Ok((Joined::Subscribed, handle)) => handle,
             Ok((Joined::NotFound, _)) => return Err(not_found()),
-            Ok((Joined::Unavailable | Joined::CatchUp(..), _)) | Err(_) => return Err(unavailable()),
+            Ok((Joined::Damaged, _)) | Err(ReadError::Damaged(_)) => return Err(damaged()),
+            Ok((Joined::Unavailable | Joined::CatchUp(..), _)) | Err(ReadError::Unavailable(_)) => {
+                return Err(unavailable());
+            }
         };
         let (document, client, user) = (&request.document_id, &request.client_id, &identity.user_id);
         info!(connection = self.id.0, %document, %client, %user, address = %place.address, "connection opened");
@@ -179,7 +186,7 @@ impl Connection {
             outbox: Arc::clone(&self.outbox),
             connection: subscriber.connection,
             client: subscriber.client,
-            name: subscriber.profile.name.as_deref().map(Into::into),
+            name: Mutex::new(shown_name(&subscriber.profile)),
             handle,
             standing: Standing::new(permissions, identity.expires_at),
             seat,
@@ -240,7 +247,7 @@ struct LastWord(Arc<Outbox>);
 
 impl Drop for LastWord {
     fn drop(&mut self) {
-        self.0.close(Goodbye::INTERNAL);
+        self.0.close(failed());
     }
 }
 
@@ -267,14 +274,16 @@ fn subscriber(
     Subscriber {
         connection,
         client: ClientKey { user: identity.user_id.clone(), client: request.client_id.clone() },
-        profile: Arc::new(Profile {
-            name: identity.name.clone(),
-            avatar_url: identity.avatar_url.clone(),
-            color: identity.color.clone(),
-        }),
+        profile: Arc::new(profile(identity)),
         permissions: permissions.iter().map(Permission::short).collect(),
         form: request.form,
         encoding: request.encoding,
         outbox: Arc::clone(outbox),
     }
+}
+
+/// Who somebody is to the others.
+pub(super) fn profile(identity: &Identity) -> Profile {
+    let Identity { name, avatar_url, color, .. } = identity;
+    Profile { name: name.clone(), avatar_url: avatar_url.clone(), color: color.clone() }
 }

@@ -102,6 +102,16 @@ pub(super) fn unavailable() -> Goodbye {
         .because(Refusal::new(ErrorCode::StorageUnavailable, "the document cannot be read now; try again later"))
 }
 
+/// What is stored of the document cannot be read, and will not be until somebody has mended it.
+pub(super) fn damaged() -> Goodbye {
+    Goodbye::INTERNAL.because(Refusal::new(ErrorCode::Internal, "what is stored of this document is damaged"))
+}
+
+/// Something went wrong here, and nobody knows what.
+pub(super) fn failed() -> Goodbye {
+    Goodbye::INTERNAL.because(Refusal::new(ErrorCode::Internal, "something went wrong here; connect again"))
+}
+
 pub(super) fn insufficient(needed: Permission, has: PermissionSet) -> Refusal {
     let message = format!("you do not have {} permission for this document", needed.short());
     Refusal::new(ErrorCode::InsufficientPermissions, message)

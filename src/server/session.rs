@@ -1,6 +1,6 @@
 //! A conversation about one document: what its client sends, judged and handed on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use tokio::{sync::oneshot, time::Instant};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::Permission,
-    domain::{MessageId, Timestamp},
+    domain::{MessageId, Profile, Timestamp},
     live::{
         ClientKey, Command, ConnectionId, Goodbye, Handle, Item, Message as Said, Outbox, PresenceMessage, Submission,
         WaitingPresence,
@@ -23,6 +23,7 @@ use crate::{
 
 use super::{
     Shared, comments,
+    connection::profile,
     ending::{
         End, banned, broken, insufficient, no_read, not_accepted, rate_limited, throttled, token_expired, unavailable,
     },
@@ -41,8 +42,8 @@ pub(super) struct Session {
     pub(super) handle: Handle,
     pub(super) connection: ConnectionId,
     pub(super) client: ClientKey,
-    /// What the user is called, where known.
-    pub(super) name: Option<Arc<str>>,
+    /// What the user is called just now, where known.
+    pub(super) name: Mutex<Option<Arc<str>>>,
     pub(super) standing: Standing,
     pub(super) seat: Seat,
     /// Messages that are no edits.
@@ -194,7 +195,7 @@ impl Session {
                 self.send(&frame, Sent::Pong);
                 Ok(None)
             }
-            ClientEvent::Authenticate { token } => self.authenticate(&token, message_id.as_ref()).map(|()| None),
+            ClientEvent::Authenticate { token } => self.authenticate(&token, message_id.as_ref()),
         }
     }
 
@@ -212,13 +213,13 @@ impl Session {
 
     /// Puts another token in the place of the one that holds. What was sent before is judged by the old one,
     /// what comes after by the new one: messages are read in turn.
-    fn authenticate(&self, token: &Token, message: Option<&MessageId>) -> Result<(), Goodbye> {
+    fn authenticate(&self, token: &Token, message: Option<&MessageId>) -> Result<Option<Command>, Goodbye> {
         let identity = match self.shared.authenticator.renew(&self.client.user, token.expose(), self.shared.clock.now())
         {
             Ok(identity) => identity,
             Err(denied) => {
                 self.refuse(&not_accepted(denied).of_raw(message.map(MessageId::as_str)));
-                return Ok(());
+                return Ok(None);
             }
         };
         if let Some(until) = self.shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
@@ -235,7 +236,9 @@ impl Session {
         let client = &self.client;
         let frame = authenticated((&client.client, message), &client.user, &names, expires_at.as_deref());
         self.send(&frame, Sent::Other);
-        Ok(())
+        let profile = profile(&identity);
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = shown_name(&profile);
+        Ok(Some(Command::Rename(self.connection, Arc::new(profile))))
     }
 
     fn tell_expiring(&self, end: Timestamp) {
@@ -261,6 +264,11 @@ impl Session {
             let _ = left.await;
         }
     }
+}
+
+/// What somebody is called beside their comments.
+pub(super) fn shown_name(profile: &Profile) -> Option<Arc<str>> {
+    profile.name.as_deref().map(Into::into)
 }
 
 /// A name that nobody else has.

@@ -20,8 +20,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ClientId, Cursor, Joined, Left, MessageId, PresenceEvent, Rejection, Seq, UserId, Version},
-    projection::{self, Placed},
+    domain::{ClientId, Cursor, Joined, Left, MessageId, PresenceEvent, Profile, Rejection, Seq, UserId, Version},
+    projection::{self, Arrival, Placed},
     protocol::{
         Refusal,
         document::{ActiveUser, CursorMessage, TypingMessage, error},
@@ -160,21 +160,46 @@ impl Drop for Presence {
 }
 
 impl OpenDocument {
-    /// A connection comes in. Whether its user was not here before; [`Self::announce`] is then due, once the
-    /// newcomer has got what it gets first.
-    pub(super) fn enter(&mut self, newcomer: &Subscriber) -> bool {
-        let joined = Joined {
-            connection: self.live.node.connection(newcomer.connection),
-            user: newcomer.client.user.clone(),
-            client: newcomer.client.client.clone(),
-            profile: Arc::clone(&newcomer.profile),
-        };
-        let is_new = self.presence.here.join(&joined);
-        if is_new {
+    /// A connection comes in. Unless its user is known already [`Self::announce`] is due, once the newcomer has got
+    /// what it gets first.
+    pub(super) fn enter(&mut self, newcomer: &Subscriber) -> Arrival {
+        let joined = self.joined(newcomer);
+        let arrival = self.presence.here.join(&joined);
+        if arrival == Arrival::Newcomer {
             self.live.metrics.users_came(1);
         }
         self.log_presence(PresenceEvent::Joined(joined));
-        is_new
+        arrival
+    }
+
+    /// A connection says anew who its user is to the others.
+    pub(super) fn rename(&mut self, connection: ConnectionId, profile: Arc<Profile>) {
+        let Some(subscriber) = self.subscribers.iter_mut().find(|it| it.connection == connection) else { return };
+        // What has not changed is not said anew: of two connections the one that says something new counts.
+        if subscriber.profile == profile {
+            return;
+        }
+        subscriber.profile = profile;
+        let subscriber = subscriber.clone();
+        let joined = self.joined(&subscriber);
+        let arrival = self.presence.here.join(&joined);
+        let Presence { unlogged, metrics, .. } = &self.presence;
+        if unlogged.add_renamed(self.document.version(), joined, metrics) {
+            self.live.write_presence(&self.id, unlogged);
+        }
+        if arrival != Arrival::Known {
+            self.place_cursors();
+            self.announce(connection);
+        }
+    }
+
+    fn joined(&self, subscriber: &Subscriber) -> Joined {
+        Joined {
+            connection: self.live.node.connection(subscriber.connection),
+            user: subscriber.client.user.clone(),
+            client: subscriber.client.client.clone(),
+            profile: Arc::clone(&subscriber.profile),
+        }
     }
 
     /// A connection is gone, and with the last one its user.

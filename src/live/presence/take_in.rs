@@ -6,7 +6,7 @@
 use crate::{
     domain::{Cursor, Joined, Left, Moved, PresenceEvent, Typed, Version},
     event_log::{ReadError, RecordedPresence, StreamName},
-    projection::Placed,
+    projection::{Arrival, Placed, Present},
 };
 
 use super::{
@@ -86,9 +86,18 @@ impl OpenDocument {
     }
 
     fn take_in_joined(&mut self, joined: &Joined) {
-        if self.presence.here.join(joined) {
+        let is_there = |user: &Present| user.connections.contains_key(&joined.connection);
+        let is_renamed = self.presence.here.user(&joined.user).is_some_and(is_there);
+        let arrival = self.presence.here.join(joined);
+        if arrival == Arrival::Newcomer {
             self.presence.metrics.users_came(1);
+        }
+        if arrival != Arrival::Known {
             self.tell_joined(&joined.user, &joined.profile, &joined.client);
+        }
+        // One that only says anew who its user is takes over from nobody.
+        if is_renamed {
+            return;
         }
         let recorded = &self.presence.recorded;
         let is_older = |it: &mut super::Subscriber| {

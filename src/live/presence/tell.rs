@@ -130,19 +130,35 @@ impl OpenDocument {
         self.live.metrics.messages_sent(Sent::Presence, sent);
     }
 
-    /// Tells the others that the user of a connection is here now.
+    /// Tells the others that the user of a connection is here, and who that is.
     pub(in crate::live) fn announce(&self, newcomer: ConnectionId) {
         let Some(newcomer) = self.subscriber(newcomer) else { return };
         let ClientKey { user, client } = &newcomer.client;
         let now = self.live.clock.now().to_rfc3339();
         let joined = user_joined(user, &newcomer.profile, &now, client);
         self.tell_all(&joined, |it| it.client.user != *user);
+        self.tell_cursor(user, client, |it| it.client.user != *user);
     }
 
-    /// Tells everybody that a user is here now, on another process.
+    /// Tells again where somebody is who has shown it: who is told that they joined forgets where they were.
+    fn tell_cursor(&self, user: &UserId, client: &ClientId, who: impl Fn(&Subscriber) -> bool) {
+        let Some(placed) = self.presence.here.cursor(user) else { return };
+        let moved = Moved { user: user.clone(), client: client.clone(), message_id: None, cursor: placed.cursor };
+        let (content, version) = (self.document.content(), self.document.version());
+        let (now, mut sent) = (self.live.clock.now().to_rfc3339(), 0);
+        for reader in self.subscribers.iter().filter(|it| who(it)) {
+            let cursor = counted(content, placed.cursor, reader.encoding);
+            reader.outbox.push(Item::text(&cursor_update(&moved, cursor, version, &now)));
+            sent += 1;
+        }
+        self.live.metrics.messages_sent(Sent::Presence, sent);
+    }
+
+    /// Tells everybody that a user is here, on another process, and who that is.
     pub(super) fn tell_joined(&self, user: &UserId, profile: &Profile, client: &ClientId) {
         let now = self.live.clock.now().to_rfc3339();
-        self.tell_all(&user_joined(user, profile, &now, client), |_| true);
+        self.tell_all(&user_joined(user, profile, &now, client), |it| it.client.user != *user);
+        self.tell_cursor(user, client, |it| it.client.user != *user);
     }
 
     /// Tells one who resumes who is here: it is not sent the whole document, where that would stand.

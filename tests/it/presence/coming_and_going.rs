@@ -95,3 +95,42 @@ async fn the_others_are_those_in_the_same_document() {
     elsewhere.send(&json!({"type": "system", "event": "ping", "data": {}})).await;
     assert_eq!(elsewhere.any_envelope().await["event"], "pong");
 }
+
+#[tokio::test]
+async fn of_one_who_has_left_nothing_is_kept_and_nothing_is_told() {
+    let server = Server::start_with(&[("PRESENCE__MERGE_INTERVAL", "500ms")]).await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m", 0, insert(0, "text"))).await;
+    let mut eve = guest(&server, "doc", "eve").await;
+    ann.expect_presence("user_joined").await;
+    let mut ben = opened(&server, &of_ben("one")).await;
+    ann.expect_presence("user_joined").await;
+    ben.send(&cursor(3)).await;
+    assert_eq!(ann.expect_presence("cursor_update").await["user_id"], "ben");
+    // This waits to be told when he goes.
+    ben.send(&json!({"type": "presence", "event": "typing_indicator", "data": {"is_typing": true}})).await;
+    ben.close().await;
+    assert_eq!(ann.expect_presence("user_left").await["user_id"], "ben");
+    eve.send(&cursor(1)).await;
+    assert_eq!(ann.expect_presence("cursor_update").await["user_id"], "user-eve");
+    ann.send(&json!({"type": "system", "event": "document_sync", "data": {}})).await;
+    assert_eq!(ann.any_envelope().await["event"], "document_sync", "nobody types any more");
+    let again = opened(&server, &of_ben("one")).await;
+    assert_eq!(ann.expect_presence("user_joined").await["cursor_position"], 0);
+    assert_eq!(super::cursor_of(&mut ann, "ben").await, 0, "where he was is forgotten");
+    drop(again);
+}
+
+#[tokio::test]
+async fn a_place_that_is_refused_is_told_to_nobody_nor_the_one_before_it_again() {
+    let server = Server::start_with(&[("PRESENCE__MERGE_INTERVAL", "0ms")]).await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    let mut ben = opened(&server, &of_ben("one")).await;
+    ann.expect_presence("user_joined").await;
+    ben.send(&cursor(0)).await;
+    ann.expect_presence("cursor_update").await;
+    ben.send(&cursor(99)).await;
+    ben.expect_error("INVALID_OPERATION").await;
+    ben.send(&json!({"type": "presence", "event": "typing_indicator", "data": {"is_typing": true}})).await;
+    ann.expect_presence("typing_indicator").await;
+}

@@ -5,6 +5,7 @@ mod coming_and_going;
 mod cursors;
 mod ghosts;
 mod merging;
+mod renaming;
 
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::{
     net::{TcpSocket, TcpStream},
     sync::{
-        Mutex,
+        Mutex, OwnedMutexGuard,
         mpsc::{UnboundedReceiver, unbounded_channel},
     },
     task::JoinHandle,
@@ -104,6 +104,9 @@ pub(crate) struct Socket {
     frames: UnboundedReceiver<(usize, Incoming)>,
     waiting: VecDeque<Incoming>,
     reader: JoinHandle<()>,
+    /// Held while nothing is to be read.
+    gate: Arc<Mutex<()>>,
+    closed_gate: Option<OwnedMutexGuard<()>>,
     /// The headers of the 101.
     pub(crate) response: Response,
     /// The most envelopes that came in one frame.
@@ -151,8 +154,11 @@ impl Socket {
         let sink = Arc::new(Mutex::new(Some(sink)));
         let hung_up = Arc::clone(&sink);
         let (sender, frames) = unbounded_channel();
+        let gate = Arc::new(Mutex::new(()));
+        let entrance = Arc::clone(&gate);
         let reader = tokio::spawn(async move {
             while let Some(Ok(message)) = stream.next().await {
+                drop(entrance.lock().await);
                 let (size, incoming) = read(message);
                 if incoming.into_iter().any(|one| sender.send((size, one)).is_err()) {
                     return;
@@ -162,7 +168,17 @@ impl Socket {
             drop((stream, hung_up.lock().await.take()));
             let _ = sender.send((0, Incoming::End));
         });
-        Ok(Self { sink, frames, waiting: VecDeque::new(), reader, response, largest_frame: 0 })
+        Ok(Self { sink, frames, waiting: VecDeque::new(), reader, gate, closed_gate: None, response, largest_frame: 0 })
+    }
+
+    /// Takes no more off the network than the one frame that it waits for.
+    pub(crate) async fn stop_reading(&mut self) {
+        self.closed_gate = Some(Arc::clone(&self.gate).lock_owned().await);
+    }
+
+    /// Reads again.
+    pub(crate) fn read_on(&mut self) {
+        self.closed_gate = None;
     }
 
     /// Sends an envelope (or an array of them).

@@ -6,13 +6,13 @@
 //! not been recorded when it ended is forgotten whole.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    domain::{ConnectionName, Moved, PresenceEvent, Typed, UserId, Version},
+    domain::{ConnectionName, Joined, Moved, PresenceEvent, Typed, UserId, Version},
     projection::Presence,
     telemetry::{Metrics, PresenceOutcome},
 };
@@ -24,6 +24,8 @@ pub(super) struct Unlogged(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     comings_and_goings: Vec<(Version, PresenceEvent)>,
+    /// Connections whose coming is among these.
+    came: BTreeSet<ConnectionName>,
     /// The version that the places below refer to.
     version: Version,
     moved: BTreeMap<UserId, Moved>,
@@ -50,16 +52,21 @@ impl Unlogged {
     /// Adds a coming or going. Whether a task has to be started that writes.
     pub(super) fn add(&self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
         let mut state = self.lock();
-        match event {
-            PresenceEvent::Joined(_) => state.connections += 1,
+        match &event {
+            PresenceEvent::Joined(joined) => {
+                state.connections += 1;
+                state.came.insert(joined.connection.clone());
+            }
             PresenceEvent::Left(_) => state.connections = state.connections.saturating_sub(1),
             PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
         }
-        state.comings_and_goings.push((version, event));
-        if state.comings_and_goings.len() > MOST {
-            metrics.presence(PresenceOutcome::Dropped, forget_visits(&mut state.comings_and_goings));
-        }
-        !mem::replace(&mut state.is_writing, true)
+        state.push(version, event, metrics)
+    }
+
+    /// Adds that a connection which came before says anew who its user is. Whether a task has to be started that
+    /// writes.
+    pub(super) fn add_renamed(&self, version: Version, joined: Joined, metrics: &Metrics) -> bool {
+        self.lock().push(version, PresenceEvent::Joined(joined), metrics)
     }
 
     /// Adds what was told of the cursors that are in `here`. Whether a task has to be started that writes.
@@ -100,6 +107,7 @@ impl Unlogged {
     pub(super) fn take(&self) -> Option<Taken> {
         let mut state = self.lock();
         let mut events = mem::take(&mut state.comings_and_goings);
+        state.came.clear();
         let (moved, typed) = (mem::take(&mut state.moved), mem::take(&mut state.typed));
         if !moved.is_empty() {
             events.push((state.version, PresenceEvent::Moved(moved.into_values().collect())));
@@ -137,19 +145,28 @@ impl Unlogged {
     }
 }
 
-/// Forgets connections that came and went; answers how many events that were.
-fn forget_visits(events: &mut Vec<(Version, PresenceEvent)>) -> u64 {
-    let mut came: BTreeMap<ConnectionName, usize> = BTreeMap::new();
+impl State {
+    fn push(&mut self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
+        self.comings_and_goings.push((version, event));
+        if self.comings_and_goings.len() > MOST {
+            metrics.presence(PresenceOutcome::Dropped, forget_visits(&mut self.comings_and_goings, &mut self.came));
+        }
+        !mem::replace(&mut self.is_writing, true)
+    }
+}
+
+/// Forgets connections that came and went, of those that `came` while this waits; answers how many events that were.
+fn forget_visits(events: &mut Vec<(Version, PresenceEvent)>, came: &mut BTreeSet<ConnectionName>) -> u64 {
+    let mut said: BTreeMap<ConnectionName, Vec<usize>> = BTreeMap::new();
     let mut forgotten = vec![false; events.len()];
     for (at, (_, event)) in events.iter().enumerate() {
         match event {
-            PresenceEvent::Joined(joined) => drop(came.insert(joined.connection.clone(), at)),
-            PresenceEvent::Left(left) => {
-                if let Some(began) = came.remove(&left.connection) {
-                    (forgotten[began], forgotten[at]) = (true, true);
-                }
+            PresenceEvent::Joined(joined) => said.entry(joined.connection.clone()).or_default().push(at),
+            // Of one that is in the log already its end has to get there too.
+            PresenceEvent::Left(left) if came.remove(&left.connection) => {
+                said.remove(&left.connection).into_iter().flatten().chain([at]).for_each(|at| forgotten[at] = true);
             }
-            PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+            PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
         }
     }
     let before = events.len();

@@ -101,3 +101,29 @@ fn it_is_known_when_the_first_came_and_the_last_has_gone() {
         assert!(!unlogged.was_last(), "once is enough");
     }
 }
+
+/// One that is in the log already and says anew who its user is has not come just now: its end is never forgotten.
+#[test]
+fn the_end_of_one_who_was_called_otherwise_is_not_forgotten() {
+    let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
+    let mut folded = Presence::new();
+    let fold = |folded: &mut Presence| {
+        for (version, event) in unlogged.take().unwrap().events {
+            folded.fold(version, &event);
+        }
+    };
+    unlogged.add(Version(0), PresenceEvent::Joined(joined(1, "ann")), &metrics);
+    fold(&mut folded);
+    unlogged.add_renamed(Version(0), joined(1, "ann"), &metrics);
+    unlogged.add(Version(0), left(1, "ann"), &metrics);
+    unlogged.add(Version(0), PresenceEvent::Joined(joined(2, "ben")), &metrics);
+    unlogged.add_renamed(Version(0), joined(2, "ben"), &metrics);
+    unlogged.add(Version(0), left(2, "ben"), &metrics);
+    for number in 3..MOST as u64 + 3 {
+        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), &metrics);
+        unlogged.add(Version(0), left(number, "guest"), &metrics);
+    }
+    fold(&mut folded);
+    assert_eq!(folded.count(), 0, "{folded:?}");
+    assert!(unlogged.was_last(), "and nobody counts twice");
+}
