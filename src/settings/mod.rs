@@ -223,7 +223,7 @@ sections! {
     /// Measurements, at `/metrics`.
     metrics: Measurements {
         /// How often waiting samples are sorted into their buckets.
-        upkeep: Duration = s(5), in ms(10)..=s(60);
+        upkeep: Duration = s(1), in ms(10)..=s(60);
     }
 
     /// Logs, on standard error.
