@@ -47,13 +47,14 @@ pub(super) struct Taken {
 const MOST: usize = 4_096;
 
 impl Unlogged {
-    /// Adds a coming or going. Whether a task has to be started that writes.
-    pub(super) fn add(&self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
+    /// Adds a coming or going, of a connection of this process or of another's. Whether a task has to be started that
+    /// writes.
+    pub(super) fn add(&self, version: Version, event: PresenceEvent, is_own: bool, metrics: &Metrics) -> bool {
         let mut state = self.lock();
         match event {
-            PresenceEvent::Joined(_) => state.connections += 1,
-            PresenceEvent::Left(_) => state.connections = state.connections.saturating_sub(1),
-            PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+            PresenceEvent::Joined(_) if is_own => state.connections += 1,
+            PresenceEvent::Left(_) if is_own => state.connections = state.connections.saturating_sub(1),
+            PresenceEvent::Joined(_) | PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
         }
         state.comings_and_goings.push((version, event));
         if state.comings_and_goings.len() > MOST {
