@@ -53,6 +53,7 @@ pub struct Running {
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
     grace: Duration,
+    listening: [JoinHandle<()>; 2],
     _upkeep: [DropGuard; 4],
 }
 
@@ -88,12 +89,16 @@ impl App {
         let kept = (settings.snapshots.clone(), settings.presence.clone());
         let live = Live::new(log.clone(), clock.clone(), (metrics.clone(), node), documents, kept);
         live.settle_in().await;
+        let (doorbell, revoking, poll) = (log.doorbell(), log.doorbell(), settings.cluster.poll);
+        let listening = Arc::clone(&live).listen(doorbell, poll);
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
         let (trimmed, living) = (Arc::clone(&live), Arc::clone(&live));
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
         // Before anybody is let in.
         shared.refresh_revocations().await.map_err(StartError::Revocations)?;
+        #[expect(clippy::disallowed_methods, reason = "ended with the service, and has nothing to finish")]
+        let listening = [tokio::spawn(listening), tokio::spawn(Arc::clone(&shared).listen(revoking))];
         let (samples, tended) = (shared.metrics.clone(), Arc::clone(&shared));
         let upkeep = [
             spawn_every(upkeep_every, move || {
@@ -116,7 +121,7 @@ impl App {
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
         let accepting = tokio::spawn(Arc::clone(&shared).serve(listener));
         info!(%address, "listening");
-        Ok(Running { address, shared, accepting, grace, _upkeep: upkeep })
+        Ok(Running { address, shared, accepting, grace, listening, _upkeep: upkeep })
     }
 }
 
@@ -152,6 +157,7 @@ impl Running {
         };
         let everybody = timeout(self.grace.saturating_sub(for_log), stop).await;
         self.accepting.abort();
+        self.listening.iter().for_each(JoinHandle::abort);
         let log = timeout(for_log, self.shared.log.close()).await;
         let in_time = everybody.is_ok() && log.is_ok();
         if !in_time {

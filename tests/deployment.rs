@@ -61,6 +61,49 @@ fn the_dashboard_is_json_and_its_panels_do_not_overlap() {
     }
 }
 
+/// The nodes that a text names, with the port where they are asked for.
+fn nodes_in(text: &str) -> BTreeSet<&str> {
+    text.split([' ', '[', ']', ',', '\n'])
+        .filter(|word| is_node(word.trim_end_matches(":8080")) && word.ends_with(":8080"))
+        .collect()
+}
+
+fn is_node(name: &str) -> bool {
+    name.strip_prefix("scriptorium-").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+#[test]
+fn the_nodes_that_are_started_are_those_that_are_balanced_and_watched() {
+    let compose = read("docker-compose.yml");
+    let services = compose.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let started: BTreeSet<_> = services.filter(|name| is_node(name)).map(|name| format!("{name}:8080")).collect();
+    assert!(started.len() >= 2, "{started:?}");
+    let started: BTreeSet<_> = started.iter().map(String::as_str).collect();
+    for path in ["config/haproxy/haproxy.cfg", "config/prometheus/prometheus.yml"] {
+        assert_eq!(nodes_in(&read(path)), started, "{path}");
+    }
+    for node in &started {
+        let name = node.trim_end_matches(":8080");
+        assert!(compose.contains(&format!("SCRIPTORIUM__CLUSTER__NODE_ID: {name}\n")), "{name} has no name of its own");
+    }
+}
+
+#[test]
+fn the_load_balancer_keeps_documents_together_and_measurements_inside() {
+    let settings = read("config/haproxy/haproxy.cfg");
+    let lines: BTreeSet<_> = settings.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+    for line in [
+        "balance uri",
+        "hash-type consistent",
+        "hash-balance-factor 150",
+        "option httpchk GET /readyz",
+        "timeout tunnel 5m",
+        "http-request deny deny_status 404 if { path -i /metrics }",
+    ] {
+        assert!(lines.contains(line), "{line}");
+    }
+}
+
 #[test]
 fn the_compose_file_mounts_what_is_there() {
     let compose = read("docker-compose.yml");

@@ -13,7 +13,7 @@ use futures_util::{
 };
 
 use super::{
-    Head, Life, LifeSign, Position, StreamName,
+    Bell, Doorbell, Head, Life, LifeSign, Position, Ring, StreamName,
     memory_nodes::Nodes,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Key, NewRows, Refusal,
@@ -28,6 +28,7 @@ pub(super) struct Memory {
     /// What has been appended, in that order; position 1 comes first. Locked after `streams`.
     feed: Mutex<Vec<(StreamName, Seq)>>,
     nodes: Mutex<Nodes>,
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -119,9 +120,9 @@ impl Memory {
 
 impl Adapter for Memory {
     fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
-        let mut streams = self.streams_now();
-        let (name, count) = (new.stream.clone(), new.rows.len() as u64);
-        let answer = match streams.get_mut(&new.stream) {
+        let (mut streams, name) = (self.streams_now(), new.stream.clone());
+        let count = new.rows.len() as u64;
+        let answer = match streams.get_mut(&name) {
             Some(stream) => stream.append(new),
             None => {
                 let mut stream = Stream::default();
@@ -130,6 +131,7 @@ impl Adapter for Memory {
         };
         if let Ok(head) = &answer {
             self.feed_now().extend((head.seq.0 - count + 1..=head.seq.0).map(|seq| (name.clone(), Seq(seq))));
+            self.bell.ring(Ring::Stream(name, head.seq));
         }
         ready(answer).boxed()
     }
@@ -190,6 +192,16 @@ impl Adapter for Memory {
             streams.entry(name).or_default().head = head;
         }
         ready(Ok(())).boxed()
+    }
+
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let now = self.streams_now();
+        let head = |name: &StreamName| Some((name.clone(), now.get(name)?.head));
+        ready(Ok(streams.iter().filter_map(head).collect())).boxed()
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        self.bell.listen()
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {

@@ -8,6 +8,9 @@
 mod audit;
 #[cfg(test)]
 mod comment_laws;
+mod doorbell;
+#[cfg(test)]
+mod doorbell_laws;
 mod error;
 mod feed;
 #[cfg(test)]
@@ -36,6 +39,7 @@ use std::{path::PathBuf, sync::Arc};
 use tokio::time::Instant;
 
 pub use audit::{SavedPresences, SavedSnapshot};
+pub use doorbell::{Bell, Doorbell, Ring};
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use feed::{Feed, Published};
 pub use nodes::{Life, LifeSign};
@@ -204,6 +208,21 @@ impl EventLog {
     /// The end of a stream; `None` before its first event.
     pub async fn head(&self, stream: &StreamName) -> Result<Option<Head>, ReadError> {
         Ok(self.adapter.head(stream).await?)
+    }
+
+    /// The ends of those of the streams that have events, in no order.
+    pub async fn heads(&self, streams: &[StreamName]) -> Result<Vec<(StreamName, Head)>, ReadError> {
+        Ok(self.adapter.heads(streams).await?)
+    }
+
+    /// Tells which streams move, whoever moves them, where the database can tell. Rings may be lost.
+    pub fn doorbell(&self) -> Doorbell {
+        self.adapter.doorbell()
+    }
+
+    /// Tells other nodes that this one waits to write to a stream and always comes too late. They may not hear it.
+    pub fn want(&self, stream: &StreamName) {
+        self.adapter.want(stream);
     }
 
     /// The event that a message caused.

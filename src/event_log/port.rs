@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::{Expected, Head, Life, LifeSign, Position, StreamName, Unavailable};
+use super::{Doorbell, Expected, Head, Life, LifeSign, Position, StreamName, Unavailable};
 use crate::domain::{MessageId, NodeId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -193,6 +193,14 @@ pub(super) trait Adapter: Send + Sync {
     fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>>;
     /// Adds events as they are, all or none; durable once it returns `Ok`.
     fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>>;
+    /// The ends of those of the streams that are there.
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>>;
+    /// Rings when a stream moves, if the database can tell.
+    fn doorbell(&self) -> Doorbell {
+        Doorbell::silent()
+    }
+    /// Tells the others who hear the doorbell that one waits to write to a stream.
+    fn want(&self, _stream: &StreamName) {}
     /// The last place whose `key` is at most `value`, where what was trimmed counts as that; 0 when there is
     /// none, `None` without a stream.
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;

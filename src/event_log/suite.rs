@@ -386,7 +386,7 @@ pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
 }
 
-pub(super) use super::feed_laws::*;
+pub(super) use super::{doorbell_laws::*, feed_laws::*};
 
 /// Declares a test of each law for one kind of log.
 macro_rules! for_every_law {
@@ -410,6 +410,7 @@ macro_rules! for_every_law {
             an_import_refuses_what_the_log_says_otherwise_and_takes_nothing_of_its_batch a_message_is_imported_once
             a_stream_whose_front_was_trimmed_is_imported_as_it_is
             an_import_and_an_append_at_once_leave_the_stream_whole
+            the_heads_of_many_streams_are_asked_for_at_once
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(
@@ -425,4 +426,6 @@ pub(super) use for_every_law;
 
 mod memory {
     super::for_every_law!(async { (crate::event_log::EventLog::memory(), ()) });
+    super::for_every_law!(@ async { (crate::event_log::EventLog::memory(), ()) };
+        who_listens_hears_which_stream_has_moved_and_how_far);
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::value::RawValue;
 
 use crate::{
-    domain::{Cause, CommentLimits, Context, Edited, Event, MessageId, Rejection, Timestamp, Version},
+    domain::{Cause, CommentLimits, Context, Edited, Event, MessageId, Rejection, Seq, Timestamp, Version},
     event_log::{EventLog, NewEvent, ReadError, StreamName},
     projection::Document,
     protocol::document::{EditMessage, SentOperation, is_same_json},
@@ -78,6 +78,13 @@ struct Client {
     last: Option<MessageId>,
 }
 
+impl Clients {
+    /// Forgets one: it has edited elsewhere.
+    pub(super) fn forget(&mut self, client: &ClientKey) {
+        self.0.remove(client);
+    }
+}
+
 /// How many clients' contexts a document keeps; the others can be rebuilt.
 const CLIENTS: usize = 1_000;
 
@@ -89,6 +96,8 @@ pub(super) struct Batch<'a> {
     /// Messages that the log was found to have, beyond the recent ones.
     pub(super) known: &'a HashMap<MessageId, Arc<Committed>>,
     pub(super) working: Document,
+    /// Where the document is in its stream.
+    pub(super) reached: Seq,
     /// The version that clients can know of: what is in the batch so far has not happened yet.
     pub(super) committed: Version,
     pub(super) accepted: Vec<Arc<Committed>>,
@@ -98,6 +107,21 @@ pub(super) struct Batch<'a> {
     pub(super) timestamp: Arc<str>,
     pub(super) length_limit: usize,
     pub(super) comment_limits: CommentLimits,
+}
+
+/// Why something could not be decided.
+#[derive(Debug)]
+pub(super) enum Undecided {
+    /// The log could not be read.
+    Unread(ReadError),
+    /// It is in the log, at this place, beyond what has been read: what lies between comes first.
+    Behind(Seq),
+}
+
+impl From<ReadError> for Undecided {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
 }
 
 /// Why something was not accepted, or that it could not be decided.
@@ -126,7 +150,7 @@ impl From<ReadError> for Refused {
 
 impl Batch<'_> {
     /// Decides one submission, after all before it.
-    pub(super) async fn decide(&mut self, it: &Submission, clients: &mut Clients) -> Result<Outcome, ReadError> {
+    pub(super) async fn decide(&mut self, it: &Submission, clients: &mut Clients) -> Result<Outcome, Undecided> {
         if let Some(earlier) = self.find_in_memory(&it.message_id) {
             return Ok(repeated_or_conflict(earlier, it));
         }
@@ -136,12 +160,13 @@ impl Batch<'_> {
         };
         let rejection = match accepted {
             Ok(committed) => return Ok(Outcome::Accepted(committed)),
-            Err(Refused::Unread(error)) => return Err(error),
+            Err(Refused::Unread(error)) => return Err(error.into()),
             Err(Refused::Rejected(rejection)) => rejection,
         };
         // A repeated message cannot be judged by today's document, which has it already. Whether it is one is
         // looked up only now: new ones, nearly all there are, are held against the log by their append.
         Ok(match self.log.find(self.stream, &it.message_id).await? {
+            Some(recorded) if recorded.seq > self.reached => return Err(Undecided::Behind(recorded.seq)),
             Some(recorded) => repeated_or_conflict(Arc::new(Committed::from_log(recorded)), it),
             None => Outcome::Rejected(rejection),
         })
@@ -199,7 +224,7 @@ impl Batch<'_> {
         base: Version,
         clients: &Clients,
     ) -> Result<Context<U>, ReadError> {
-        let edits = Edits { log: self.log, stream: self.stream, recent: self.recent, batch: &self.accepted };
+        let edits = self.edits();
         let mut context = match clients.0.get(client).and_then(|it| U::peek(&it.context)) {
             Some(context) => context.clone(),
             None => edits.context::<U>(client, base).await?,
@@ -216,8 +241,7 @@ impl Batch<'_> {
         sent: Delta<U>,
         context: Option<Context<U>>,
     ) -> Result<(Context<U>, Version, (InBothUnits, bool)), Refused> {
-        let base = edit.base;
-        let edits = Edits { log: self.log, stream: self.stream, recent: self.recent, batch: &self.accepted };
+        let (base, edits) = (edit.base, self.edits());
         let mut context = match context {
             Some(context) => context,
             None => edits.context::<U>(&it.client, base).await?,
@@ -275,6 +299,12 @@ impl Batch<'_> {
             return Ok(());
         }
         Err(Rejection::PredecessorRefused { after: after.clone() }.into())
+    }
+
+    /// All edits that the working copy has.
+    fn edits(&self) -> Edits<'_> {
+        let Self { log, stream, recent, reached, accepted, .. } = self;
+        Edits { log, stream, recent, reached: *reached, batch: accepted }
     }
 
     fn find_in_memory(&self, message: &MessageId) -> Option<Arc<Committed>> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{Context, PositionEncoding, Version},
+    domain::{Context, PositionEncoding, Seq, Version},
     event_log::{EventLog, ReadError, StreamName},
     protocol::document::{SentOperation, read_sent},
     text::{CodePoints, Delta, EditError, Footprint, RichText, Unit, Utf16},
@@ -133,6 +133,8 @@ pub(super) struct Edits<'a> {
     pub(super) log: &'a EventLog,
     pub(super) stream: &'a StreamName,
     pub(super) recent: &'a Recent,
+    /// Where the document is in its stream; what others have put into the log beyond is not part of it yet.
+    pub(super) reached: Seq,
     pub(super) batch: &'a [Arc<Committed>],
 }
 
@@ -184,7 +186,11 @@ impl Edits<'_> {
                 let page = self.log.read(self.stream, seq, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 seq = last.seq;
-                page.into_iter().map(Committed::from_log).for_each(|it| edit(&it));
+                let known = page.into_iter().take_while(|recorded| recorded.seq <= self.reached);
+                known.map(Committed::from_log).for_each(|it| edit(&it));
+                if seq >= self.reached {
+                    break;
+                }
             }
         }
         self.batch.iter().filter(|it| it.version > version).for_each(|it| edit(it));

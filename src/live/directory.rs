@@ -7,11 +7,12 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{domain::DocumentId, event_log::ReadError, telemetry::Metrics};
+use crate::{domain::DocumentId, telemetry::Metrics};
 
 use super::{
     Live,
     document::{Command, Joined, OpenDocument},
+    rings::Streams,
     subscriber::{Opening, Subscriber},
 };
 
@@ -20,7 +21,13 @@ pub type Handle = mpsc::Sender<Command>;
 
 /// The open documents.
 #[derive(Debug, Default)]
-pub(super) struct Directory(Mutex<HashMap<DocumentId, Handle>>);
+pub(super) struct Directory(Mutex<HashMap<DocumentId, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    handle: Handle,
+    streams: Streams,
+}
 
 impl Directory {
     /// Takes a document off the list, unless somebody has just sent it something. The document's task must
@@ -34,14 +41,9 @@ impl Directory {
         is_unneeded
     }
 
-    /// The way to a document that is open.
-    pub(super) fn get(&self, id: &DocumentId) -> Option<Handle> {
-        self.lock().get(id).cloned()
-    }
-
     /// The ways to all open documents.
     pub(super) fn all(&self) -> Vec<Handle> {
-        self.lock().values().cloned().collect()
+        self.lock().values().map(|entry| entry.handle.clone()).collect()
     }
 
     /// Lets go of all documents: each ends when the last connection has let go of it too.
@@ -49,7 +51,17 @@ impl Directory {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Handle>> {
+    /// How far a document that is open is, and where it is said that its streams are.
+    pub(super) fn streams(&self, id: &DocumentId) -> Option<Streams> {
+        self.lock().get(id).map(|entry| entry.streams.clone())
+    }
+
+    /// What is open now.
+    pub(super) fn open_documents(&self) -> Vec<DocumentId> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,24 +115,23 @@ impl Live {
 
     fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
         let mut open = self.directory.lock();
-        if let Some(handle) = open.get(id)
+        if let Some(Entry { handle, .. }) = open.get(id)
             && !handle.is_closed()
         {
             return handle.clone();
         }
         let (handle, inbox) = mpsc::channel(self.settings.inbox);
-        open.insert(id.clone(), handle.clone());
+        let streams = Streams::default();
+        open.insert(id.clone(), Entry { handle: handle.clone(), streams: streams.clone() });
         drop(open);
         let (live, id) = (Arc::clone(self), id.clone());
         self.tasks.spawn(async move {
             let _open = Open::count(&live.metrics);
-            let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), inbox).await {
+            let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), (inbox, streams)).await {
                 Ok(document) => document.run().await,
                 Err((inbox, error)) => {
                     tracing::error!(document = %id, %error, "a document could not be loaded");
-                    let why =
-                        if matches!(error, ReadError::Damaged(_)) { Joined::Damaged } else { Joined::Unavailable };
-                    live.refuse(&id, inbox, why).await
+                    live.refuse(&id, inbox, Joined::unread(&error)).await
                 }
             };
             // Who sent something in the last moment finds their reply dropped, and opens the document again.
@@ -144,8 +155,8 @@ impl Live {
                     Command::Submit(_)
                     | Command::Presence(_)
                     | Command::Sync(..)
-                    | Command::ReadPresence
                     | Command::Rename(..)
+                    | Command::Alive(_)
                     | Command::EnterAgain => (),
                 }
             }

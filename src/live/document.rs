@@ -8,24 +8,27 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    time::{Instant, sleep},
 };
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, Event, MessageId, Profile, Rejection, Seq, Timestamp, Version},
-    event_log::{Append, AppendError, Damaged, Expected, ReadError, StreamName},
-    projection::{Document, Misfit},
+    domain::{DocumentId, MessageId, Profile, Rejection, Seq, Timestamp, Version},
+    event_log::{Append, AppendError, Expected, NewEvent, ReadError, StreamName},
+    projection::Document,
+    telemetry::TailRead,
 };
 
 use super::{
     Live,
-    batch::{Batch, Clients, Outcome, Submission},
+    batch::{Batch, Clients, Outcome, Submission, Undecided},
     committed::Committed,
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
+    rings::Streams,
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
+    turns::Turns,
 };
 
 /// Names a connection within this process.
@@ -43,10 +46,10 @@ pub enum Command {
     Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
-    /// Other processes may have recorded who comes, goes, and is where.
-    ReadPresence,
     /// A connection says anew who its user is to the others.
     Rename(ConnectionId, Arc<Profile>),
+    /// A connection has answered a ping.
+    Alive(ConnectionId),
     /// This process has begun a new life in the middle of things.
     EnterAgain,
     /// A connection ends. Answered when everything that it sent before has been answered.
@@ -69,21 +72,56 @@ pub enum Joined {
     Damaged,
 }
 
+impl Joined {
+    /// The answer to those who wanted a document that could not be read.
+    pub(super) const fn unread(error: &ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(_) => Self::Unavailable,
+            ReadError::Damaged(_) => Self::Damaged,
+        }
+    }
+}
+
+/// A batch that only needs to be appended.
+struct Decided {
+    outcomes: Vec<Outcome>,
+    events: Vec<NewEvent>,
+    working: Document,
+}
+
+/// What a document's task does next.
+enum Next {
+    Command(Command),
+    /// Others have written, or it is time to tell something.
+    Look,
+    /// Nobody has needed the document for a while.
+    Unneeded,
+}
+
 pub(super) struct OpenDocument {
     pub(super) live: Arc<Live>,
     pub(super) id: DocumentId,
-    stream: StreamName,
-    inbox: mpsc::Receiver<Command>,
+    pub(super) stream: StreamName,
+    pub(super) inbox: mpsc::Receiver<Command>,
     pub(super) document: Document,
     pub(super) recent: Recent,
-    clients: Clients,
+    pub(super) clients: Clients,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) presence: Presence,
     snapshots: Snapshots,
     /// When the last event was recorded.
-    recorded_at: Timestamp,
+    pub(super) recorded_at: Timestamp,
+    /// Where its streams are said to be.
+    pub(super) streams: Streams,
+    /// How many commands were taken from the inbox, and how many had come when the end of the stream was
+    /// last read.
+    pub(super) taken: usize,
+    pub(super) covered: usize,
+    /// When somebody here last wanted something of it: what other nodes write keeps nothing open.
+    used_at: Instant,
+    pub(super) turns: Turns,
     /// The last append may or may not have happened: the log has to be read before anything else is done.
-    unsure: bool,
+    pub(super) unsure: bool,
 }
 
 /// Bytes of edits after which a batch takes no further one.
@@ -96,7 +134,7 @@ impl OpenDocument {
     pub(super) async fn load(
         live: Arc<Live>,
         id: DocumentId,
-        inbox: mpsc::Receiver<Command>,
+        (inbox, streams): (mpsc::Receiver<Command>, Streams),
     ) -> Result<Self, (mpsc::Receiver<Command>, ReadError)> {
         let stream = StreamName::document(&id);
         let loaded = match super::load::document(&live.log, &stream, &live.metrics).await {
@@ -108,15 +146,21 @@ impl OpenDocument {
             snapshots: Snapshots::new(loaded.snapshot_seq, loaded.document.seq()),
             document: loaded.document,
             recorded_at: loaded.recorded_at,
-            presence: Presence::new(live.metrics.clone()),
+            presence: Presence::new(Arc::clone(&streams.presence), live.metrics.clone()),
             live,
             id,
             stream,
             inbox,
             clients: Clients::default(),
             subscribers: Vec::new(),
+            streams,
+            taken: 0,
+            covered: 0,
+            used_at: Instant::now(),
+            turns: Turns::default(),
             unsure: false,
         };
+        open.streams.document.reach(open.document.seq());
         match open.load_presence().await {
             Ok(()) => Ok(open),
             Err(error) => Err((open.inbox, error)),
@@ -130,35 +174,31 @@ impl OpenDocument {
         loop {
             self.tell_if_due();
             let command = match next.take() {
-                Some(command) => command,
-                None => match self.next_command().await {
-                    Some(command) => command,
-                    None => break,
-                },
+                Some(command) => Next::Command(command),
+                None => self.next().await,
             };
-            if self.unsure
-                && let Err(error) = self.read_tail().await
-            {
-                self.unread(&error);
-            }
+            self.look().await;
             match command {
-                Command::Submit(submission) => {
+                Next::Command(Command::Submit(submission)) => {
+                    self.give_way().await;
                     let mut aside = Aside::default();
                     next = self.gather(*submission, &mut submissions, &mut aside);
                     self.commit(&submissions, aside).await;
                     submissions.clear();
                 }
-                Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
-                Command::Presence(said) => self.hear(*said),
-                Command::ReadPresence => {
-                    if let Err(error) = self.read_presence().await {
+                Next::Command(Command::Join(subscriber, opening, reply)) => match self.catch_up().await {
+                    Ok(()) => self.join(*subscriber, opening, reply),
+                    Err(error) => {
                         self.unread(&error);
+                        let _ = reply.send(Joined::unread(&error));
                     }
-                }
-                Command::EnterAgain => self.enter_again(),
-                Command::Rename(connection, profile) => self.rename(connection, profile),
-                Command::Sync(connection, since, message) => self.sync(connection, since, message),
-                Command::Leave(connection, reply) => {
+                },
+                Next::Command(Command::Presence(said)) => self.hear(*said),
+                Next::Command(Command::Alive(connection)) => self.take_over(connection),
+                Next::Command(Command::EnterAgain) => self.enter_again(),
+                Next::Command(Command::Rename(connection, profile)) => self.rename(connection, profile),
+                Next::Command(Command::Sync(connection, since, message)) => self.sync(connection, since, message),
+                Next::Command(Command::Leave(connection, reply)) => {
                     if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
                         let gone = self.subscribers.remove(at);
                         self.exit(&gone);
@@ -166,6 +206,8 @@ impl OpenDocument {
                     // Nobody waits for the answer if the connection is gone altogether.
                     let _ = reply.send(());
                 }
+                Next::Look => (),
+                Next::Unneeded => break,
             }
         }
         // A connection that was told to go while it came never says that it goes.
@@ -176,17 +218,26 @@ impl OpenDocument {
         self.inbox
     }
 
-    /// The next command, or `None` when the document can be unloaded.
-    async fn next_command(&mut self) -> Option<Command> {
+    /// What to do next.
+    async fn next(&mut self) -> Next {
         loop {
-            let idle = self.live.settings.idle_unload;
-            let idle = if self.subscribers.is_empty() { idle } else { Duration::MAX };
+            let is_in_use = !self.subscribers.is_empty();
+            let idle = self.live.settings.idle_unload.saturating_sub(self.used_at.elapsed());
+            let idle = if is_in_use { Duration::MAX } else { idle };
+            if idle.is_zero() && self.live.directory.unlist(&self.id, &self.inbox) {
+                return Next::Unneeded;
+            }
             let until_due = self.presence.due().map(|due| due.saturating_duration_since(Instant::now()));
-            match timeout(until_due.map_or(idle, |due| due.min(idle)), self.inbox.recv()).await {
-                Ok(command) => return command,
-                Err(_) if until_due.is_some() => self.tell_if_due(),
-                Err(_) if self.live.directory.unlist(&self.id, &self.inbox) => return None,
-                Err(_) => (),
+            tokio::select! {
+                biased;
+                command = self.inbox.recv() => {
+                    self.taken += 1;
+                    self.used_at = Instant::now();
+                    return command.map_or(Next::Unneeded, Next::Command);
+                }
+                () = self.streams.document.told() => return Next::Look,
+                () = self.presence.told(self.live.presence.merge_interval) => return Next::Look,
+                () = sleep(until_due.map_or(idle, |due| due.min(idle))) => self.tell_if_due(),
             }
         }
     }
@@ -213,6 +264,7 @@ impl OpenDocument {
                 return None;
             }
             next = self.inbox.try_recv().ok();
+            self.taken += usize::from(next.is_some());
         }
     }
 
@@ -238,43 +290,40 @@ impl OpenDocument {
     async fn try_commit(&mut self, submissions: &[Submission]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
-            if self.unsure {
-                self.read_tail().await.map_err(|error| self.unread(&error))?;
+            if self.unsure || self.streams.document.is_behind() {
+                let why = if self.unsure { TailRead::Unsure } else { TailRead::LostRace };
+                self.read_tail(why).await.map_err(|error| self.unread(&error))?;
             }
             let recorded_at = self.live.clock.now().max(self.recorded_at);
-            let (outcomes, events, working) = {
-                let mut batch = Batch {
-                    log: &self.live.log,
-                    stream: &self.stream,
-                    recent: &self.recent,
-                    known: &known,
-                    working: self.document.clone(),
-                    committed: self.document.version(),
-                    accepted: Vec::with_capacity(submissions.len()),
-                    by_message: HashMap::with_capacity(submissions.len()),
-                    recorded_at,
-                    timestamp: recorded_at.to_rfc3339().into(),
-                    length_limit: self.live.settings.document_length,
-                    comment_limits: self.live.settings.comments,
-                };
-                let mut outcomes = Vec::with_capacity(submissions.len());
-                for submission in submissions {
-                    let outcome = batch.decide(submission, &mut self.clients).await;
-                    outcomes.push(outcome.map_err(|error| unread(&self.id, &error))?);
+            let Decided { outcomes, events, working } = match self.decide(submissions, &known, recorded_at).await {
+                Ok(decided) => decided,
+                Err(Undecided::Unread(error)) => return Err(self.unread(&error)),
+                Err(Undecided::Behind(seq)) => {
+                    self.streams.document.tell(seq);
+                    self.clients = Clients::default();
+                    continue;
                 }
-                (outcomes, batch.events(), batch.working)
             };
             if events.is_empty() {
                 return Ok(outcomes);
             }
             let (stream, expected) = (self.stream.clone(), Expected::At(self.document.seq()));
+            let began = Instant::now();
             match self.live.log.append(Append { stream, expected, recorded_at, events }).await {
                 Ok(_) => {
+                    self.turns.wrote(began.elapsed(), self.streams.document.was_wanted());
                     self.committed(working, recorded_at, &outcomes);
                     return Ok(outcomes);
                 }
-                Err(AppendError::Stale { .. }) => self.unsure = true,
+                Err(AppendError::Stale { head }) => {
+                    self.unsure = !self.streams.document.tell(head);
+                    self.live.log.want(&self.stream);
+                }
                 Err(AppendError::Repeated(recorded)) => {
+                    for it in &recorded {
+                        // What lies beyond the document is answered when it has come there.
+                        self.streams.document.tell(it.seq);
+                    }
                     let earlier = recorded.into_iter().map(|it| Arc::new(Committed::from_log(it)));
                     known.extend(earlier.map(|it| (it.message_id.clone(), it)));
                 }
@@ -290,23 +339,32 @@ impl OpenDocument {
         Err("others always wrote first; nothing was recorded, send it again")
     }
 
-    /// After an append that may or may not have happened: looks into the log before anything is said.
-    async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
-        (self.unsure, self.clients) = (true, Clients::default());
-        let why = match self.read_tail().await {
-            Ok(()) => "the log cannot be written now; nothing was recorded, send it again later",
-            Err(error) => {
-                self.unread(&error);
-                "the log cannot be written now; whether it was recorded is not known, send it again as it is"
-            }
+    async fn decide(
+        &mut self,
+        submissions: &[Submission],
+        known: &HashMap<MessageId, Arc<Committed>>,
+        recorded_at: Timestamp,
+    ) -> Result<Decided, Undecided> {
+        let mut batch = Batch {
+            log: &self.live.log,
+            stream: &self.stream,
+            recent: &self.recent,
+            known,
+            working: self.document.clone(),
+            reached: self.document.seq(),
+            committed: self.document.version(),
+            accepted: Vec::with_capacity(submissions.len()),
+            by_message: HashMap::with_capacity(submissions.len()),
+            recorded_at,
+            timestamp: recorded_at.to_rfc3339().into(),
+            length_limit: self.live.settings.document_length,
+            comment_limits: self.live.settings.comments,
         };
-        let find_out = |outcome| match outcome {
-            // It happened after all, and has been delivered to everybody with the rest of the tail.
-            Outcome::Accepted(it) if self.recent.find(&it.message_id).is_some() => Outcome::Delivered,
-            Outcome::Accepted(_) => Outcome::Rejected(Rejection::StorageUnavailable { why }),
-            Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => outcome,
-        };
-        outcomes.into_iter().map(find_out).collect()
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            outcomes.push(batch.decide(submission, &mut self.clients).await?);
+        }
+        Ok(Decided { outcomes, events: batch.events(), working: batch.working })
     }
 
     /// The log has the batch: the working copy becomes the document.
@@ -317,6 +375,7 @@ impl OpenDocument {
         if has_edits {
             self.document.modified_at(recorded_at);
         }
+        self.streams.document.reach(self.document.seq());
         for outcome in outcomes {
             if let Outcome::Accepted(event) = outcome {
                 self.snapshots.recorded(event.received().get().len());
@@ -329,47 +388,8 @@ impl OpenDocument {
         }
     }
 
-    /// Takes in what others have appended, or what an append of unknown outcome has left in the log.
-    pub(super) async fn read_tail(&mut self) -> Result<(), ReadError> {
-        const PAGE: usize = 500;
-        loop {
-            let page = self.live.log.read(&self.stream, self.document.seq(), PAGE).await?;
-            if page.is_empty() {
-                self.unsure = false;
-                return Ok(());
-            }
-            for recorded in page {
-                let (seq, recorded_at) = (recorded.seq, recorded.recorded_at);
-                if let Err(why) = self.take_in(&recorded.event, recorded_at) {
-                    let stream = self.stream.clone();
-                    return Err(Damaged { stream, seq, why: why.to_string() }.into());
-                }
-                let event = Arc::new(Committed::from_log(recorded));
-                self.presence.edited(&event);
-                self.recent.push(Arc::clone(&event));
-                self.deliver(&[event]);
-            }
-        }
+    pub(super) fn unread(&self, error: &ReadError) -> &'static str {
+        error!(document = %self.id, %error, "the log could not be read");
+        "the log cannot be read now; send it again later"
     }
-
-    fn take_in(&mut self, event: &Event, recorded_at: Timestamp) -> Result<(), Misfit> {
-        match event {
-            Event::Edited(edited) => {
-                self.document.apply_edit(&edited.applied, &edited.placed)?;
-                self.document.modified_at(recorded_at);
-            }
-            Event::Commented(commented, _) => self.document.comment(commented)?,
-        }
-        self.recorded_at = recorded_at;
-        Ok(())
-    }
-
-    fn unread(&self, error: &ReadError) -> &'static str {
-        unread(&self.id, error)
-    }
-}
-
-fn unread(document: &DocumentId, why: &ReadError) -> &'static str {
-    error!(%document, error = %why, "the log could not be read");
-    "the log cannot be read now; send it again later"
 }

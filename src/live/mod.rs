@@ -16,8 +16,11 @@ mod opening;
 mod outbox;
 mod presence;
 mod recent;
+mod rings;
 mod snapshots;
 mod subscriber;
+mod tail;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 

@@ -19,7 +19,8 @@ use tracing::{info, warn};
 use crate::{
     clock::Clock,
     domain::{ConnectionName, DocumentId, Left, MessageId, NodeId, PresenceEvent},
-    event_log::{Life, LifeSign, NewPresence, ReadError, Unavailable},
+    event_log::{Life, LifeSign, NewPresence, ReadError, StreamName, Unavailable},
+    telemetry::Rung,
 };
 
 use super::{
@@ -123,6 +124,13 @@ impl Node {
         };
         signs.into_iter().filter(is_over).collect()
     }
+}
+
+/// The name of the event that a connection of a life that is over has left: the same whoever records it.
+pub(super) fn ghost(connection: &ConnectionName) -> MessageId {
+    let ConnectionName { node, incarnation, number } = connection;
+    let node: String = node.as_str().chars().take(PREFIX).collect();
+    MessageId::parse(&format!("left.{node}.{incarnation}.{number}")).expect("plain characters, and not many")
 }
 
 impl Live {
@@ -248,24 +256,13 @@ impl Live {
         for (user, present) in saved.presence.users() {
             let ghosts = present.connections.keys();
             for ghost in ghosts.filter(|it| it.node == life.node && it.incarnation == life.incarnation) {
-                // The same name whoever does it.
-                let node: String = life.node.as_str().chars().take(PREFIX).collect();
-                let id = format!("left.{node}.{}.{}", ghost.incarnation, ghost.number);
-                let id = MessageId::parse(&id).expect("plain characters, and not many");
                 let event = PresenceEvent::Left(Left { connection: ghost.clone(), user: user.clone() });
-                gone.push(NewPresence { id, version: saved.version, event });
+                gone.push(NewPresence { id: self::ghost(ghost), version: saved.version, event });
             }
         }
-        self.log.append_presence(document, self.clock.now(), &gone).await?;
-        self.ring(document).await;
+        let end = self.log.append_presence(document, self.clock.now(), &gone).await?;
+        self.ring(&StreamName::presence(document), end, Rung::Stream);
         Ok(())
-    }
-
-    /// There is something new in a document's presence stream: who has it open here is to hear of it.
-    pub async fn ring(&self, document: &DocumentId) {
-        if let Some(handle) = self.directory.get(document) {
-            let _closed = handle.send(Command::ReadPresence).await;
-        }
     }
 }
 

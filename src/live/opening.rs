@@ -77,6 +77,7 @@ impl OpenDocument {
         // Before the older connection goes: its user does not leave by that.
         let arrival = self.enter(&subscriber);
         self.supersede(&subscriber);
+        self.look_for_older(&subscriber);
         let connection = subscriber.connection;
         self.subscribers.push(subscriber);
         let subscriber = &self.subscribers[self.subscribers.len() - 1];

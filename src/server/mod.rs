@@ -49,7 +49,7 @@ use crate::{
     auth::Authenticator,
     clock::Clock,
     domain::UserId,
-    event_log::{EventLog, ReadError},
+    event_log::{Doorbell, EventLog, ReadError, Ring, StreamName},
     live::{ConnectionId, Live},
     settings::Settings,
     telemetry::Metrics,
@@ -137,6 +137,18 @@ impl Shared {
     /// Takes in the revocations that are new in the log, and ends the connections that they are about.
     pub async fn refresh_revocations(&self) -> Result<(), ReadError> {
         self.revocations.refresh().await
+    }
+
+    /// Looks who is shut out as soon as it is said that somebody was, until the service ends.
+    pub async fn listen(self: Arc<Self>, mut doorbell: Doorbell) {
+        let revocations = StreamName::revocations();
+        loop {
+            match doorbell.next().await {
+                Ring::Wanted(_) => (),
+                Ring::Stream(stream, _) if stream != revocations => (),
+                Ring::Stream(..) | Ring::Many => self.revocations.poll().await,
+            }
+        }
     }
 
     /// What has to be done every now and then; it is no matter when exactly.

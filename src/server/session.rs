@@ -94,7 +94,12 @@ impl Session {
                         return End::Server(goodbye);
                     }
                 }
-                Some(Ok(Message::Pong(_) | Message::Frame(_))) => (),
+                Some(Ok(Message::Pong(_))) => {
+                    if self.handle.send(Command::Alive(self.connection)).await.is_err() {
+                        return End::Server(unavailable());
+                    }
+                }
+                Some(Ok(Message::Frame(_))) => (),
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(1005, |frame| frame.code.into());
                     return End::Client { code, metric: CloseReason::ClientClosed };

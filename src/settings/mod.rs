@@ -218,6 +218,8 @@ sections! {
         node_id: Option<String> = None;
         /// After how long without a sign of life the others take it for dead, and its people for gone.
         lease: Duration = s(30), in ms(100)..=HOUR;
+        /// How often a node looks for itself whether others have written to what it has open.
+        poll: Duration = s(2), in ms(10)..=HOUR;
     }
 
     /// Measurements, at `/metrics`.

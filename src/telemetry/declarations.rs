@@ -88,4 +88,12 @@ declare! {
     OUTBOX_FRAMES: Histogram(COUNT), Count, "outbox_flush_frames", [], "Frames that waited for a connection at a flush.";
     OUTBOX_SIZE: Histogram(SIZE), Bytes, "outbox_flush_bytes", [], "Bytes that waited for a connection at a flush.";
     SLOW_CONSUMERS: Counter, Count, "slow_consumers_total", [], "Connections cut off because they read too slowly.";
+    RINGS: Counter, Count, "cluster_rings_total", ["kind"], "Signs that other nodes may have written, by how they came.";
+    TAIL_READS: Counter, Count, "cluster_tail_reads_total", ["why"],
+        "Times that the end of an open document was read from the log.";
+    TAIL_EVENTS: Counter, Count, "cluster_tail_events_total", [], "Events of others taken in from the log.";
+    TURNS_LEFT: Histogram(LATENCY), Seconds, "cluster_turns_left_seconds", [],
+        "How long a document waited for another node to write to it first.";
+    DELIVERY_LAG: Histogram(LATENCY), Seconds, "cluster_delivery_lag_seconds", [],
+        "From the time an event of another node was recorded, by its clock, to its delivery here.";
 }

@@ -186,6 +186,32 @@ labels! {
         Dropped = "dropped",
     }
 
+    /// A sign that other nodes may have written.
+    Rung as "kind" {
+        /// Another node waits to write to a document.
+        Wanted = "wanted",
+        /// The doorbell, for one stream.
+        Stream = "stream",
+        /// The doorbell, for any number of streams.
+        Many = "many",
+        /// A look at the heads of all open documents found one moved.
+        Look = "look",
+    }
+
+    /// Why the end of a document was read from the log.
+    TailRead as "why" {
+        /// It was rung for.
+        Rung = "rung",
+        /// Somebody opened it here.
+        Opening = "opening",
+        /// Others had appended first.
+        LostRace = "lost_race",
+        /// An append had an unknown outcome.
+        Unsure = "unsure",
+        /// What others recorded of who is there refers to it.
+        Presence = "presence",
+    }
+
     /// Whether something succeeded.
     Outcome as "outcome" {
         /// It did.

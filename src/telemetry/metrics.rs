@@ -16,7 +16,7 @@ static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, 
 
 /// The metrics of one application. Cloning shares them.
 #[derive(Clone)]
-pub struct Metrics(Arc<Handles>);
+pub struct Metrics(pub(super) Arc<Handles>);
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -188,18 +188,19 @@ impl Metrics {
 }
 
 /// One handle per value of a label.
-struct Per<L, H> {
+pub(super) struct Per<L, H> {
     handles: Box<[H]>,
     label: std::marker::PhantomData<L>,
 }
 
 impl<L: Label, H> Per<L, H> {
-    fn of(&self, label: L) -> &H {
+    pub(super) fn of(&self, label: L) -> &H {
         &self.handles[label.index()]
     }
 }
 
-struct Handles {
+pub(super) struct Handles {
+    pub(super) cluster: super::cluster::Handles,
     registry: Registry,
     connections_opened: Per<Dialect, Counter>,
     connections_active: Per<Dialect, Gauge>,
@@ -237,6 +238,7 @@ impl Handles {
         let of = &registry;
         of.gauge(&declared::BUILD_INFO, vec![KeyLabel::new("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
         Self {
+            cluster: super::cluster::Handles::new(of),
             connections_opened: of.per(|labels| of.counter(&declared::CONNECTIONS_OPENED, labels)),
             connections_active: of.per(|labels| of.gauge(&declared::CONNECTIONS_ACTIVE, labels)),
             connection_duration: of.per(|labels| of.histogram(&declared::CONNECTION_DURATION, labels)),
@@ -272,7 +274,7 @@ impl Handles {
 }
 
 /// The exporter's recorder, used directly: installing it would make it global.
-struct Registry {
+pub(super) struct Registry {
     recorder: PrometheusRecorder,
     exporter: PrometheusHandle,
 }
@@ -299,7 +301,7 @@ impl Registry {
         Self { exporter: recorder.handle(), recorder }
     }
 
-    fn counter(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Counter {
+    pub(super) fn counter(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Counter {
         self.recorder.register_counter(&key(metric, labels), &METADATA)
     }
 
@@ -307,12 +309,12 @@ impl Registry {
         self.recorder.register_gauge(&key(metric, labels), &METADATA)
     }
 
-    fn histogram(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Histogram {
+    pub(super) fn histogram(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Histogram {
         self.recorder.register_histogram(&key(metric, labels), &METADATA)
     }
 
     #[expect(clippy::unused_self, reason = "reads like the others where it is called")]
-    fn per<L: Label, H>(&self, register: impl Fn(Vec<KeyLabel>) -> H) -> Per<L, H> {
+    pub(super) fn per<L: Label, H>(&self, register: impl Fn(Vec<KeyLabel>) -> H) -> Per<L, H> {
         let handles = L::ALL.iter().map(|value| register(vec![label(*value)])).collect();
         Per { handles, label: std::marker::PhantomData }
     }
@@ -337,6 +339,7 @@ mod tests {
     use ::metrics::Unit;
 
     use super::*;
+    use crate::telemetry::{Rung, TailRead};
 
     /// Lets everything happen once.
     fn busy() -> Metrics {
@@ -366,6 +369,9 @@ mod tests {
         metrics.users_came(1);
         metrics.outbox_depth(3, 700);
         metrics.slow_consumer();
+        metrics.rung(Rung::Many);
+        metrics.tail_read(TailRead::LostRace);
+        metrics.taken_in(2, took);
         metrics
     }
 

@@ -4,6 +4,7 @@
 //! one process (tests) count apart. Every handle is made once, at the start: counting costs some
 //! nanoseconds and looks nothing up.
 
+mod cluster;
 mod declarations;
 mod labels;
 pub mod logging;
@@ -11,6 +12,6 @@ mod metrics;
 
 pub use labels::{
     Append, CloseCode, CloseReason, Dialect, ErrorCode, Label, Limited, Outcome, PresenceOutcome, Received, Refusal,
-    Resume, Sent,
+    Resume, Rung, Sent, TailRead,
 };
 pub use metrics::Metrics;

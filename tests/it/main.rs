@@ -11,6 +11,7 @@
 mod bad_input;
 mod campaigns;
 mod client_model;
+mod cluster;
 mod floods;
 mod kill;
 mod lifecycle;

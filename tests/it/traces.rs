@@ -2,17 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    client::Client,
-    core::{Core, Form, Manner, Received},
-    edits::Chance,
-    log::Database,
-    number_from_env,
-    server::Server,
-    socket::{Incoming, Opening, Socket},
-    storage::on_every_database,
-    trace::{self, Concurrent, Plain, Sequential},
-    wire,
+use crate::{
+    cluster::ground::Ground,
+    support::{
+        client::Client,
+        core::{Core, Form, Manner, Received},
+        edits::Chance,
+        log::Database,
+        number_from_env,
+        server::Server,
+        socket::{Incoming, Opening, Socket},
+        storage::on_every_database,
+        trace::{self, Concurrent, Plain, Sequential},
+        wire,
+    },
 };
 
 on_every_database! {
@@ -26,35 +29,56 @@ on_every_database! {
 const IN_FLIGHT: usize = 500;
 
 async fn two_people_who_type_at_once_end_at_the_same_text() {
-    two_people(&trace::concurrent("friendsforever", 6_000), &[]).await;
+    two_people(&mut [Server::start().await], &trace::concurrent("friendsforever", 6_000), &[]).await;
+}
+
+#[tokio::test]
+async fn two_people_who_type_at_once_on_two_nodes_end_at_the_same_text() {
+    let mut ground = Ground::on_postgres(2, &[]).await;
+    two_people(&mut ground.nodes, &trace::concurrent("friendsforever", 4_000), &[]).await;
+    ground.end().await;
+}
+
+#[tokio::test]
+async fn two_people_end_at_the_same_text_although_the_nodes_that_they_are_on_are_killed_in_turns() {
+    let mut ground = Ground::on_postgres(2, &[]).await;
+    let trace = trace::concurrent("friendsforever", 3_000);
+    let kills = kills(&trace);
+    two_people(&mut ground.nodes, &trace, &kills).await;
+    ground.end().await;
 }
 
 async fn two_people_end_at_the_same_text_although_the_service_is_killed_again_and_again() {
     let trace = trace::concurrent("friendsforever", 6_000);
+    let kills = kills(&trace);
+    two_people(&mut [Server::start().await], &trace, &kills).await;
+}
+
+fn kills(trace: &Concurrent) -> Vec<usize> {
     let seed = number_from_env("CAMPAIGN_SEED", 1);
     println!("CAMPAIGN_SEED={seed}");
     let mut chance = Chance::of(seed);
     let mut kills: Vec<_> = (0..8).map(|_| chance.below(trace.txns.len())).collect();
     kills.sort_unstable();
-    two_people(&trace, &kills).await;
+    kills
 }
 
-/// Replays a trace with every remote edit delivered exactly where its parents say; before the steps in
-/// `kills` the service dies and comes back.
+/// Replays a trace with every remote edit delivered exactly where its parents say, each person on their node if there
+/// are two; before the steps in `kills` one of the nodes dies and comes back.
 ///
 /// Where the two were at one place at once, the recorded text has the first one's left. The committed edit has
 /// priority, so of two concurrent edits the first person's is let through first; what each has in flight, and
 /// what each has received, stays as recorded.
-async fn two_people(trace: &Concurrent, kills: &[usize]) {
-    let mut server = Server::start().await;
+async fn two_people(nodes: &mut [Server], trace: &Concurrent, kills: &[usize]) {
+    let last = nodes.len() - 1;
     let mut people = [
-        Client::open(&server, "friends", "ann", Manner::PLAIN).await,
-        Client::open(&server, "friends", "ben", Manner { form: Form::Delta, ..Manner::PLAIN }).await,
+        Client::open(&nodes[0], "friends", "ann", Manner::PLAIN).await,
+        Client::open(&nodes[last], "friends", "ben", Manner { form: Form::Delta, ..Manner::PLAIN }).await,
     ];
     let (mut heard, mut most) = ([0, 0], 0);
     for (at, step) in trace.first_first().enumerate() {
-        for _ in kills.iter().filter(|kill| **kill == at) {
-            kill_and_resume(&mut server, &mut people).await;
+        for (kill, _) in kills.iter().enumerate().filter(|(_, kill)| **kill == at) {
+            kill_and_resume(nodes, kill % nodes.len(), &mut people).await;
         }
         let [person, other] = people.get_disjoint_mut([step.agent, 1 - step.agent]).unwrap();
         other.wait_for_acks().await;
@@ -83,18 +107,21 @@ async fn two_people(trace: &Concurrent, kills: &[usize]) {
         );
     }
     people[0].core.assert_shows(people[1].core.local(), versions);
-    let newcomer = Client::open(&server, "friends", "newcomer", Manner::PLAIN).await;
+    let newcomer = Client::open(&nodes[0], "friends", "newcomer", Manner::PLAIN).await;
     newcomer.core.assert_shows(people[0].core.local(), versions);
-    assert!(server.replay("friends", None).await.trim_end_matches('\n') == trace.end_content.trim_end_matches('\n'));
-    server.verify().await;
+    assert!(nodes[0].replay("friends", None).await.trim_end_matches('\n') == trace.end_content.trim_end_matches('\n'));
+    nodes[0].verify().await;
 }
 
-async fn kill_and_resume(server: &mut Server, people: &mut [Client; 2]) {
-    server.kill().await;
-    server.restart().await;
-    for person in people {
+async fn kill_and_resume(nodes: &mut [Server], node: usize, people: &mut [Client; 2]) {
+    nodes[node].kill().await;
+    nodes[node].restart().await;
+    for (at, person) in people.iter_mut().enumerate() {
+        if at.min(nodes.len() - 1) != node {
+            continue;
+        }
         person.disconnect();
-        person.connect(server).await;
+        person.connect(&nodes[node]).await;
         person.deliver_until("the answer to `since`", Core::is_live).await;
     }
 }

@@ -6,11 +6,13 @@
 //! itself, and so nothing depends on this.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, hash_map::RandomState},
     fmt::Write as _,
+    hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::{
@@ -24,6 +26,8 @@ use crate::{
 
 /// What is said when there is too much to say: look at everything.
 pub(super) const MANY: &str = "*";
+/// Before the number of one who waits for a turn.
+pub(super) const WANTED: char = '?';
 /// The longest notification, in bytes.
 const LONGEST: usize = 7_999;
 
@@ -31,7 +35,8 @@ const LONGEST: usize = 7_999;
 #[derive(Default)]
 struct Moved {
     heads: HashMap<StreamName, Seq>,
-    /// Of `heads`, written as a notification.
+    wanted: HashSet<StreamName>,
+    /// Of both, written as a notification.
     length: usize,
     many: bool,
 }
@@ -42,16 +47,26 @@ impl Moved {
             return;
         }
         if self.heads.insert(stream.clone(), head).is_none() {
-            // The longest number, and two signs.
-            self.length += stream.as_str().len() + 22;
+            self.lengthen(stream);
         }
+    }
+
+    fn want(&mut self, stream: &StreamName) {
+        if !self.many && self.wanted.insert(stream.clone()) {
+            self.lengthen(stream);
+        }
+    }
+
+    fn lengthen(&mut self, stream: &StreamName) {
+        // The longest number, and three signs.
+        self.length += stream.as_str().len() + 23;
         if self.length > LONGEST {
             *self = Self { many: true, ..Self::default() };
         }
     }
 
-    /// `document:a=12 document:b=3`; nothing if there is nothing to tell.
-    fn told(self) -> Option<String> {
+    /// `document:a=12 document:b=3 document:c=?WHO`; nothing if there is nothing to tell.
+    fn told(self, who: u64) -> Option<String> {
         if self.many {
             return Some(MANY.to_owned());
         }
@@ -60,6 +75,10 @@ impl Moved {
             let separator = if told.is_empty() { "" } else { " " };
             // Writing to a text cannot fail.
             let _fine = write!(told, "{separator}{stream}={seq}");
+        }
+        for stream in &self.wanted {
+            let separator = if told.is_empty() { "" } else { " " };
+            let _fine = write!(told, "{separator}{stream}={WANTED}{who}");
         }
         (!told.is_empty()).then_some(told)
     }
@@ -70,6 +89,14 @@ impl Moved {
 pub(super) struct Bell {
     moved: Arc<Mutex<Moved>>,
     wake: mpsc::Sender<()>,
+    who: u64,
+}
+
+/// With which is said who waits to write; keeps nobody at work.
+pub(super) struct Waiting {
+    moved: Arc<Mutex<Moved>>,
+    wake: mpsc::WeakSender<()>,
+    who: u64,
 }
 
 /// The task that tells it. It ends when all bells are gone.
@@ -78,14 +105,17 @@ pub(super) struct Ringer {
     channel: String,
     moved: Arc<Mutex<Moved>>,
     woken: mpsc::Receiver<()>,
+    who: u64,
     idle: Option<Idle>,
 }
 
 pub(super) fn bell(settings: Shared, channel: String) -> (Bell, Ringer) {
     let moved = Arc::<Mutex<Moved>>::default();
     let (wake, woken) = mpsc::channel(1);
-    let ringer = Ringer { settings, channel, moved: Arc::clone(&moved), woken, idle: None };
-    (Bell { moved, wake }, ringer)
+    // Any number that another process does not have.
+    let who = RandomState::new().hash_one(&channel);
+    let ringer = Ringer { settings, channel, moved: Arc::clone(&moved), woken, who, idle: None };
+    (Bell { moved, wake, who }, ringer)
 }
 
 impl Bell {
@@ -95,12 +125,28 @@ impl Bell {
         // If it is full, somebody has rung and nobody has come yet: this will be told as well.
         let _rung = self.wake.try_send(());
     }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting { moved: Arc::clone(&self.moved), wake: self.wake.downgrade(), who: self.who }
+    }
+}
+
+impl Waiting {
+    /// The number of this process, by which it knows its own words.
+    pub(super) const fn who(&self) -> u64 {
+        self.who
+    }
+
+    pub(super) fn want(&self, stream: &StreamName) {
+        lock(&self.moved).want(stream);
+        let _rung = self.wake.upgrade().map(|wake| wake.try_send(()));
+    }
 }
 
 impl Ringer {
     pub(super) async fn run(mut self) {
         while self.woken.recv().await.is_some() {
-            let told = std::mem::take(&mut *lock(&self.moved)).told();
+            let told = std::mem::take(&mut *lock(&self.moved)).told(self.who);
             if let Some(told) = told
                 && let Err(reason) = self.tell(&told).await
             {
@@ -112,6 +158,14 @@ impl Ringer {
         }
     }
 
+    /// Nothing that is told must last, and Postgres holds its one lock only as long as the commit takes.
+    async fn connect(&self) -> Result<PgConnection, Unavailable> {
+        let mut connection = self.settings.connect().await?;
+        let hurry = sqlx::query("SET synchronous_commit = off").execute(&mut connection);
+        within(self.settings.patience.answer, hurry).await?;
+        Ok(connection)
+    }
+
     async fn tell(&mut self, told: &str) -> Result<(), Unavailable> {
         let patience = self.settings.patience;
         let alive = match self.idle.take() {
@@ -120,7 +174,7 @@ impl Ringer {
         };
         let mut connection = match alive {
             Some(connection) => connection,
-            None => self.settings.connect().await?,
+            None => self.connect().await?,
         };
         let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(&self.channel).bind(told);
         within(patience.answer, notify.execute(&mut connection)).await?;

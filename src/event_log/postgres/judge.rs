@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-const HEADS: &str = "SELECT seq, version, recorded_at, name FROM streams WHERE name = ANY ($1)";
+pub(super) const HEADS: &str = "SELECT seq, version, recorded_at, name FROM streams WHERE name = ANY ($1)";
 const REPEATED: &str = "SELECT seq, version, recorded_at, events.message_id, body, cause, number FROM
     (SELECT DISTINCT streams.id, asked.message_id, asked.number
         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (name, message_id, number)

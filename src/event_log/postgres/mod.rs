@@ -6,6 +6,7 @@ mod group;
 mod import;
 mod judge;
 mod lane;
+mod listen;
 mod open;
 mod readers;
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod write;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -26,12 +27,12 @@ use sqlx::{
     query::Query,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
+    AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
     sql::{self, Columns, limited, signed},
 };
@@ -39,7 +40,7 @@ use crate::{
     domain::{MessageId, NodeId, Seq},
     telemetry::Metrics,
 };
-use bell::bell;
+use bell::{Waiting, bell};
 use feed::Horizon;
 use lane::{Command, Doubt, Lane, QUEUE};
 use open::{Shared, within};
@@ -51,6 +52,11 @@ pub(super) struct Postgres {
     horizon: Horizon,
     lanes: Vec<mpsc::Sender<Command>>,
     tasks: TaskTracker,
+    /// On which is told what was appended, and with which one asks there for a turn; `None` when it is not.
+    channel: Option<(String, Waiting)>,
+    /// Rings here when it is told; only for who wants to hear.
+    heard: OnceLock<super::Bell>,
+    stop: CancellationToken,
 }
 
 impl Postgres {
@@ -62,13 +68,14 @@ impl Postgres {
         let settings = Arc::new(settings);
         let readers = Readers::new(Arc::clone(&settings));
         let tasks = TaskTracker::new();
-        let bell = if settings.notify {
+        let (bell, channel) = if settings.notify {
             let channel = channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?;
-            let (bell, ringer) = bell(Arc::clone(&settings), channel);
+            let (bell, ringer) = bell(Arc::clone(&settings), channel.clone());
             tasks.spawn(ringer.run());
-            Some(bell)
+            let waiting = bell.waiting();
+            (Some(bell), Some((channel, waiting)))
         } else {
-            None
+            (None, None)
         };
         let doubt = Doubt::default();
         let lanes = (0..settings.lanes.max(1)).map(|_| {
@@ -81,7 +88,8 @@ impl Postgres {
         let lanes = lanes.collect();
         tasks.close();
         let horizon = Horizon::new(Arc::clone(&settings));
-        Ok(Self { settings, readers, horizon, lanes, tasks })
+        let (heard, stop) = (OnceLock::new(), CancellationToken::new());
+        Ok(Self { settings, readers, horizon, lanes, tasks, channel, heard, stop })
     }
 
     /// Only brings a database up to date.
@@ -255,6 +263,29 @@ impl Adapter for Postgres {
         .boxed()
     }
 
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let names: Vec<_> = streams.iter().map(StreamName::as_str).collect();
+        self.all(sqlx::query(judge::HEADS).bind(names), sql::stream).boxed()
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        let Some((channel, waiting)) = &self.channel else { return Doorbell::silent() };
+        // Only who wants to hear costs a connection.
+        let heard = self.heard.get_or_init(|| {
+            let (heard, settings) = (super::Bell::default(), Arc::clone(&self.settings));
+            let channel = (channel.clone(), waiting.who());
+            self.tasks.spawn(listen::listen(settings, channel, heard.clone(), self.stop.clone()));
+            heard
+        });
+        heard.listen()
+    }
+
+    fn want(&self, stream: &StreamName) {
+        if let Some((_, waiting)) = &self.channel {
+            waiting.want(stream);
+        }
+    }
+
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
         let query = sqlx::query(sql::last_at_most(key)).bind(stream.as_str()).bind(value);
         self.one(query, |row| row.count(0).map(Seq)).boxed()
@@ -329,6 +360,7 @@ impl Adapter for Postgres {
                 // If it is closed already, its end is still to be waited for.
                 let _already = lane.send(Command::Close).await;
             }
+            self.stop.cancel();
             self.tasks.wait().await;
             self.horizon.close().await;
             self.readers.close().await;

@@ -151,6 +151,11 @@ impl Adapter for Sqlite {
         self.ask(|to| Command::Import(import, to)).boxed()
     }
 
+    fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {
+        let query = sqlx::query(rows::HEADS).bind(list(streams.iter().map(StreamName::as_str)));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream).collect() })
+    }
+
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
         let query = sqlx::query(sql::last_at_most(key)).bind(stream.shared()).bind(value);
         read(async { query.fetch_optional(&self.readers).await?.map(|row| row.count(0).map(Seq)).transpose() })

@@ -7,20 +7,24 @@
 
 mod place;
 mod take_in;
+mod take_over;
 mod tell;
 mod trim;
 mod unlogged;
 mod write;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    domain::{ClientId, Cursor, Joined, Left, MessageId, PresenceEvent, Profile, Rejection, Seq, UserId, Version},
+    domain::{
+        ClientId, ConnectionName, Cursor, Joined, Left, MessageId, PresenceEvent, Profile, Rejection, UserId, Version,
+    },
     projection::{self, Arrival, Placed},
     protocol::{
         Refusal,
@@ -34,6 +38,7 @@ use super::{
     committed::{ClientKey, Committed},
     document::{ConnectionId, OpenDocument},
     outbox::Item,
+    rings::Progress,
     subscriber::Subscriber,
 };
 use place::{Now, Seen, counted};
@@ -97,10 +102,11 @@ pub(super) struct Presence {
     due: Option<Instant>,
     last_told: Option<Instant>,
     unlogged: Arc<Unlogged>,
-    /// Up to where the presence stream has been read for what other processes record.
-    seq: Seq,
-    /// The connections of this process whose joining was read there.
-    recorded: HashSet<u64>,
+    /// Up to where the presence stream has been read for what other processes record, and when that was.
+    progress: Arc<Progress>,
+    last_read: Option<Instant>,
+    /// Of connections that have not answered yet: the older ones of their clients on other nodes.
+    older: HashMap<ConnectionId, Vec<ConnectionName>>,
     metrics: Metrics,
 }
 
@@ -127,15 +133,16 @@ struct By<T> {
 }
 
 impl Presence {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(super) fn new(progress: Arc<Progress>, metrics: Metrics) -> Self {
         Self {
             here: projection::Presence::new(),
             said: BTreeMap::new(),
             due: None,
             last_told: None,
             unlogged: Arc::default(),
-            seq: Seq(0),
-            recorded: HashSet::new(),
+            progress,
+            last_read: None,
+            older: HashMap::new(),
             metrics,
         }
     }
@@ -143,6 +150,19 @@ impl Presence {
     /// When there is something to tell; `None` when there is nothing.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Waits until others have recorded something, and long enough after the last time: edits do not wait for it.
+    pub(super) async fn told(&self, interval: Duration) {
+        if let Some(last) = self.last_read {
+            sleep_until(last + interval).await;
+        }
+        self.progress.told().await;
+    }
+
+    /// Whether others have recorded something, and it is time to read it.
+    pub(super) fn is_to_be_read(&self, interval: Duration) -> bool {
+        self.progress.is_behind() && self.last_read.is_none_or(|last| last.elapsed() >= interval)
     }
 
     /// Something was committed: if it is an edit, the cursors move with the text.
@@ -168,7 +188,7 @@ impl OpenDocument {
         if arrival == Arrival::Newcomer {
             self.live.metrics.users_came(1);
         }
-        self.log_presence(PresenceEvent::Joined(joined));
+        self.log_presence(PresenceEvent::Joined(joined), true);
         arrival
     }
 
@@ -185,7 +205,7 @@ impl OpenDocument {
         let arrival = self.presence.here.join(&joined);
         let Presence { unlogged, metrics, .. } = &self.presence;
         if unlogged.add_renamed(self.document.version(), joined, metrics) {
-            self.live.write_presence(&self.id, unlogged);
+            self.live.write_presence(&self.id, unlogged, &self.streams.presence);
         }
         if arrival != Arrival::Known {
             self.place_cursors();
@@ -206,9 +226,9 @@ impl OpenDocument {
     pub(super) fn exit(&mut self, gone: &Subscriber) {
         let user = gone.client.user.clone();
         let left = Left { connection: self.live.node.connection(gone.connection), user: user.clone() };
-        self.presence.recorded.remove(&gone.connection.0);
+        self.presence.older.remove(&gone.connection);
         let last = self.presence.here.leave(&left);
-        self.log_presence(PresenceEvent::Left(left));
+        self.log_presence(PresenceEvent::Left(left), true);
         if let Some(client) = last {
             self.presence.said.remove(&user);
             self.presence.unlogged.forget(&user);
@@ -217,10 +237,10 @@ impl OpenDocument {
         }
     }
 
-    fn log_presence(&self, event: PresenceEvent) {
+    fn log_presence(&self, event: PresenceEvent, is_own: bool) {
         let Presence { unlogged, metrics, .. } = &self.presence;
-        if unlogged.add(self.document.version(), event, metrics) {
-            self.live.write_presence(&self.id, unlogged);
+        if unlogged.add(self.document.version(), event, is_own, metrics) {
+            self.live.write_presence(&self.id, unlogged, &self.streams.presence);
         }
     }
 

@@ -1,19 +1,18 @@
 //! What other processes record of who is here: read from the presence stream, and told to those who are here.
-//!
-//! A connection that joins later takes over from an earlier one of the same client, wherever the two are. Which
-//! is later the stream says, the same to everybody: whoever reads another's joining after its own gives way.
+
+use tokio::time::Instant;
 
 use crate::{
     domain::{Cursor, Joined, Left, Moved, PresenceEvent, Typed, Version},
     event_log::{ReadError, RecordedPresence, StreamName},
-    projection::{Arrival, Placed, Present},
+    projection::{Arrival, Placed},
+    telemetry::TailRead,
 };
 
 use super::{
     super::{
         committed::Committed,
         document::{ConnectionId, OpenDocument},
-        outbox::Goodbye,
     },
     place::Now,
 };
@@ -33,7 +32,8 @@ impl OpenDocument {
             return Ok(());
         }
         let saved = self.live.log.presence(&self.id).await?;
-        (self.presence.here, self.presence.seq) = (saved.presence, saved.seq);
+        self.presence.here = saved.presence;
+        self.presence.progress.reach(saved.seq);
         // One of ours cannot be here before the document is open; that it left is not recorded yet.
         let own = self.presence.here.connections().filter(|left| self.live.node.is_own(&left.connection));
         for left in own.collect::<Vec<_>>() {
@@ -57,18 +57,22 @@ impl OpenDocument {
 
     /// Takes in what has been recorded since the last time.
     pub(in crate::live) async fn read_presence(&mut self) -> Result<(), ReadError> {
+        self.presence.last_read = Some(Instant::now());
         loop {
-            let page = self.live.log.read_presence(&self.id, self.presence.seq, PAGE).await?;
+            let page = self.live.log.read_presence(&self.id, self.presence.progress.reached(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             let (end, now) = (last.seq, self.document.version());
             if page.iter().any(|recorded| recorded.version > now) {
                 // Whoever recorded it had seen edits that are still to be read here.
-                self.read_tail().await?;
+                self.read_tail(TailRead::Presence).await?;
             }
             for recorded in page {
                 self.take_in_recorded(recorded);
             }
-            self.presence.seq = end;
+            self.presence.progress.reach(end);
+            if !self.presence.progress.is_behind() {
+                return Ok(());
+            }
         }
     }
 
@@ -76,36 +80,22 @@ impl OpenDocument {
     fn take_in_recorded(&mut self, RecordedPresence { version, id, event, .. }: RecordedPresence) {
         let is_own = self.live.node.named(&id);
         match event {
-            PresenceEvent::Joined(joined) if is_own => drop(self.presence.recorded.insert(joined.connection.number)),
-            PresenceEvent::Joined(joined) => self.take_in_joined(&joined),
+            PresenceEvent::Joined(joined) if !is_own => self.take_in_joined(&joined),
             PresenceEvent::Left(left) if !self.live.node.is_own(&left.connection) => self.take_in_left(&left),
+            PresenceEvent::Left(left) if !is_own => self.take_in_own_left(&id, &left),
             PresenceEvent::Moved(moved) if !is_own => self.take_in_moved(version, moved),
             PresenceEvent::Typed(typed) if !is_own => self.take_in_typed(version, typed),
-            PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+            PresenceEvent::Joined(_) | PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
         }
     }
 
     fn take_in_joined(&mut self, joined: &Joined) {
-        let is_there = |user: &Present| user.connections.contains_key(&joined.connection);
-        let is_renamed = self.presence.here.user(&joined.user).is_some_and(is_there);
         let arrival = self.presence.here.join(joined);
         if arrival == Arrival::Newcomer {
             self.presence.metrics.users_came(1);
         }
         if arrival != Arrival::Known {
             self.tell_joined(&joined.user, &joined.profile, &joined.client);
-        }
-        // One that only says anew who its user is takes over from nobody.
-        if is_renamed {
-            return;
-        }
-        let recorded = &self.presence.recorded;
-        let is_older = |it: &mut super::Subscriber| {
-            it.client.user == joined.user && it.client.client == joined.client && recorded.contains(&it.connection.0)
-        };
-        for older in self.subscribers.extract_if(.., is_older).collect::<Vec<_>>() {
-            older.outbox.close(Goodbye::SUPERSEDED);
-            self.exit(&older);
         }
     }
 
@@ -149,7 +139,6 @@ impl OpenDocument {
 
     /// This process was taken for dead and has begun a new life: its people come again.
     pub(in crate::live) fn enter_again(&mut self) {
-        self.presence.recorded.clear();
         self.presence.unlogged.begin_again();
         for subscriber in self.subscribers.clone() {
             self.enter(&subscriber);

@@ -96,7 +96,7 @@ impl OpenDocument {
         let told = (moved.into_iter().map(|it| it.1).collect(), typed.into_iter().map(|it| it.1).collect());
         let (unlogged, metrics) = (&self.presence.unlogged, &self.live.metrics);
         if unlogged.add_told(self.document.version(), &self.presence.here, told, metrics) {
-            self.live.write_presence(&self.id, unlogged);
+            self.live.write_presence(&self.id, unlogged, &self.streams.presence);
         }
     }
 

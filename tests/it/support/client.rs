@@ -111,6 +111,16 @@ impl Client {
         }
     }
 
+    /// Delivers frames until the condition holds, the connection ends, or an edit has been refused for want of
+    /// the database.
+    pub(crate) async fn deliver_until_over(&mut self, condition: impl Fn(&Core) -> bool) {
+        while !condition(&self.core) && !self.core.has_been_refused() {
+            if self.deliver().await.is_none() {
+                return;
+            }
+        }
+    }
+
     fn take(&mut self, incoming: Incoming) -> Option<Received> {
         match incoming {
             Incoming::Envelope(envelope) => Some(self.core.receive(&envelope)),

@@ -130,6 +130,10 @@ pub(crate) struct Core {
     refusals: BTreeMap<String, &'static str>,
     /// Where the others are.
     cursors: Cursors,
+    /// Whether the database may be away: then an edit may be refused for that, and stays in flight until the
+    /// next connection. Every edit names the one before it, so that none is applied without it.
+    pub(crate) expects_outages: bool,
+    refused_for_an_outage: bool,
 }
 
 impl Core {
@@ -156,6 +160,8 @@ impl Core {
             acknowledged: BTreeMap::new(),
             refusals: BTreeMap::new(),
             cursors: Cursors::default(),
+            expects_outages: false,
+            refused_for_an_outage: false,
         }
     }
 
@@ -179,6 +185,7 @@ impl Core {
         self.phase = Phase::Unopened;
         self.asked = 0;
         self.outbox.clear();
+        self.refused_for_an_outage = false;
         // Whether a refusal got through is unknown; the refused edits are simply forgotten.
         self.refusals.clear();
         let edits = self.pending.iter().map(|pending| (pending.place, pending.envelope.clone()));
@@ -194,6 +201,11 @@ impl Core {
     /// Whether it may edit: it is in step.
     pub(crate) fn is_live(&self) -> bool {
         self.phase == Phase::Live
+    }
+
+    /// Whether something was refused on this connection because the database was away.
+    pub(crate) fn has_been_refused(&self) -> bool {
+        self.refused_for_an_outage
     }
 
     /// Whether nothing is in flight.
@@ -233,7 +245,7 @@ impl Core {
     pub(crate) fn edit_at_random(&mut self, chance: &mut Chance) -> Value {
         let back = if chance.one_in(4) { self.bring_back() } else { None };
         let (operation, change) = back.unwrap_or_else(|| edits::random(chance, &self.local, self.manner.encoding));
-        let after = chance.one_in(2);
+        let after = chance.one_in(2) || self.expects_outages;
         let mut envelope = self.edit(operation, change, after);
         if chance.one_in(4) {
             envelope["data"]["document_id"] = json!(self.document);
@@ -582,7 +594,10 @@ impl Core {
     fn error(&mut self, data: &Value) -> Received {
         let code = text(&data["error_code"]).to_owned();
         let message_id = data["details"].get("message_id").map(|id| text(id).to_owned());
-        if let Some(id) = &message_id
+        if self.expects_outages && matches!(&*code, "STORAGE_UNAVAILABLE" | "PREDECESSOR_REFUSED") {
+            self.refused_for_an_outage = true;
+            self.refusals.retain(|id, _| message_id.as_ref() != Some(id));
+        } else if let Some(id) = &message_id
             && let Some(expected) = self.refusals.remove(id)
         {
             assert_eq!(code, expected, "{data}");

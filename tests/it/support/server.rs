@@ -61,6 +61,15 @@ impl Server {
         Self { home, settings, disk: None, life: None, storage }
     }
 
+    /// Starts another service on the same database, with the same settings.
+    pub(crate) async fn another(&self) -> Self {
+        let (home, settings) = (Arc::clone(&self.home), self.settings.clone());
+        let storage = Storage::Sqlite(self.database());
+        let mut other = Self { home, settings, disk: self.disk, life: None, storage };
+        other.restart().await;
+        other
+    }
+
     /// Names another database for the next start.
     pub(crate) fn set_database(&mut self, url: &str) {
         self.settings.push(("DATABASE_URL".to_owned(), url.to_owned()));

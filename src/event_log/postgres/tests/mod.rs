@@ -39,6 +39,7 @@ fn short() -> Patience {
 }
 
 suite::for_every_law!(fresh());
+suite::for_every_law!(@ fresh(); who_listens_hears_which_stream_has_moved_and_how_far);
 
 /// All streams on one lane share their statements.
 mod on_one_lane {

@@ -9,7 +9,7 @@ use super::{Settings, fresh, settings, with};
 use crate::{
     domain::Seq,
     event_log::{
-        Append, AppendError, EventLog, Expected, StreamName,
+        Append, AppendError, EventLog, Expected, Ring, StreamName,
         suite::{append, ids, stream},
     },
 };
@@ -91,6 +91,22 @@ async fn whoever_expects_any_head_is_never_stale_whoever_else_writes() {
     join(write(&ours, "ours"), write(&theirs, "theirs")).await;
     let events = ours.read(&stream, Seq(0), 1_000).await.unwrap();
     assert_eq!(events.len(), 100);
+    join(ours.close(), theirs.close()).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_turn_is_heard_by_the_others_and_not_by_itself() {
+    let (ours, schema) = fresh().await;
+    let theirs = with(settings(&schema)).await;
+    let (mut here, mut there) = (ours.doorbell(), theirs.doorbell());
+    // From then on each of them listens.
+    assert_eq!((here.next().await, there.next().await), (Ring::Many, Ring::Many));
+    let (a, b) = (stream("a"), stream("b"));
+    ours.want(&a);
+    assert_eq!(there.next().await, Ring::Wanted(a));
+    ours.append(append(&b, 0, &["1"])).await.unwrap();
+    assert_eq!(here.next().await, Ring::Stream(b.clone(), Seq(1)));
+    assert_eq!(there.next().await, Ring::Stream(b, Seq(1)));
     join(ours.close(), theirs.close()).await;
 }
 

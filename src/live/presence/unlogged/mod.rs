@@ -49,16 +49,17 @@ pub(super) struct Taken {
 const MOST: usize = 4_096;
 
 impl Unlogged {
-    /// Adds a coming or going. Whether a task has to be started that writes.
-    pub(super) fn add(&self, version: Version, event: PresenceEvent, metrics: &Metrics) -> bool {
+    /// Adds a coming or going, of a connection of this process or of another's. Whether a task has to be started that
+    /// writes.
+    pub(super) fn add(&self, version: Version, event: PresenceEvent, is_own: bool, metrics: &Metrics) -> bool {
         let mut state = self.lock();
         match &event {
-            PresenceEvent::Joined(joined) => {
+            PresenceEvent::Joined(joined) if is_own => {
                 state.connections += 1;
                 state.came.insert(joined.connection.clone());
             }
-            PresenceEvent::Left(_) => state.connections = state.connections.saturating_sub(1),
-            PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+            PresenceEvent::Left(_) if is_own => state.connections = state.connections.saturating_sub(1),
+            PresenceEvent::Joined(_) | PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
         }
         state.push(version, event, metrics)
     }

@@ -32,11 +32,11 @@ fn what_waits_is_bounded_by_the_people_and_no_one_is_lost() {
     let mut here = Presence::new();
     let stays = joined(0, "stays");
     here.join(&stays);
-    unlogged.add(Version(0), PresenceEvent::Joined(stays), &metrics);
-    unlogged.add(Version(0), left(1_000_000, "was here before"), &metrics);
+    unlogged.add(Version(0), PresenceEvent::Joined(stays), true, &metrics);
+    unlogged.add(Version(0), left(1_000_000, "was here before"), true, &metrics);
     for number in 1..20_000 {
-        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), &metrics);
-        unlogged.add(Version(0), left(number, "guest"), &metrics);
+        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), true, &metrics);
+        unlogged.add(Version(0), left(number, "guest"), true, &metrics);
         let told = moved("stays", usize::try_from(number).unwrap());
         unlogged.add_told(Version(0), &here, (vec![told], Vec::new()), &metrics);
     }
@@ -55,13 +55,13 @@ fn what_waits_is_bounded_by_the_people_and_no_one_is_lost() {
 #[test]
 fn one_task_writes_until_there_is_nothing() {
     let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
-    assert!(unlogged.add(Version(0), left(1, "a"), &metrics), "the first starts it");
-    assert!(!unlogged.add(Version(0), left(2, "b"), &metrics));
+    assert!(unlogged.add(Version(0), left(1, "a"), true, &metrics), "the first starts it");
+    assert!(!unlogged.add(Version(0), left(2, "b"), true, &metrics));
     assert_eq!(unlogged.take().map(|taken| taken.events.len()), Some(2));
-    assert!(!unlogged.add(Version(0), left(3, "c"), &metrics), "it is still at it");
+    assert!(!unlogged.add(Version(0), left(3, "c"), true, &metrics), "it is still at it");
     assert_eq!(unlogged.take().map(|taken| taken.events.len()), Some(1));
     assert_eq!(unlogged.take(), None);
-    assert!(unlogged.add(Version(0), left(4, "d"), &metrics), "and is started anew");
+    assert!(unlogged.add(Version(0), left(4, "d"), true, &metrics), "and is started anew");
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn places_that_wait_move_along_with_the_text() {
 #[test]
 fn it_is_known_when_the_first_came_and_the_last_has_gone() {
     let (unlogged, metrics) = (Unlogged::default(), Metrics::new());
-    let come = |number| unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "ann")), &metrics);
-    let go = |number| unlogged.add(Version(0), left(number, "ann"), &metrics);
+    let come = |number| unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "ann")), true, &metrics);
+    let go = |number| unlogged.add(Version(0), left(number, "ann"), true, &metrics);
     for _ in 0..2 {
         come(1);
         assert!(unlogged.take().unwrap().is_first);
@@ -112,16 +112,16 @@ fn the_end_of_one_who_was_called_otherwise_is_not_forgotten() {
             folded.fold(version, &event);
         }
     };
-    unlogged.add(Version(0), PresenceEvent::Joined(joined(1, "ann")), &metrics);
+    unlogged.add(Version(0), PresenceEvent::Joined(joined(1, "ann")), true, &metrics);
     fold(&mut folded);
     unlogged.add_renamed(Version(0), joined(1, "ann"), &metrics);
-    unlogged.add(Version(0), left(1, "ann"), &metrics);
-    unlogged.add(Version(0), PresenceEvent::Joined(joined(2, "ben")), &metrics);
+    unlogged.add(Version(0), left(1, "ann"), true, &metrics);
+    unlogged.add(Version(0), PresenceEvent::Joined(joined(2, "ben")), true, &metrics);
     unlogged.add_renamed(Version(0), joined(2, "ben"), &metrics);
-    unlogged.add(Version(0), left(2, "ben"), &metrics);
+    unlogged.add(Version(0), left(2, "ben"), true, &metrics);
     for number in 3..MOST as u64 + 3 {
-        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), &metrics);
-        unlogged.add(Version(0), left(number, "guest"), &metrics);
+        unlogged.add(Version(0), PresenceEvent::Joined(joined(number, "guest")), true, &metrics);
+        unlogged.add(Version(0), left(number, "guest"), true, &metrics);
     }
     fold(&mut folded);
     assert_eq!(folded.count(), 0, "{folded:?}");

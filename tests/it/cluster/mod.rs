@@ -1,0 +1,8 @@
+//! Several nodes on one database: any node takes any client of any document.
+
+mod campaigns;
+mod contention;
+pub(crate) mod ground;
+mod one_file;
+mod people;
+mod proxy;
