@@ -206,17 +206,17 @@ async fn drive(clients: &[usize], in_flight: usize) -> Outcome<Measured> {
     }
     sleep(WARM_UP).await;
     let before = appends(&nodes).await?;
-    for tally in tallies.iter() {
+    for tally in &tallies {
         tally.measuring.store(true, Ordering::Relaxed);
     }
     let began = Instant::now();
     sleep(MEASURED).await;
-    for tally in tallies.iter() {
+    for tally in &tallies {
         tally.measuring.store(false, Ordering::Relaxed);
     }
     let took = began.elapsed().as_secs_f64();
     let after = appends(&nodes).await?;
-    for tally in tallies.iter() {
+    for tally in &tallies {
         tally.stop.store(true, Ordering::Relaxed);
     }
     // One who waits for an acknowledgement that nobody's edit brings any more is not waited for.
