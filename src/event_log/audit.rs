@@ -13,19 +13,30 @@ pub struct SavedSnapshot {
 }
 
 impl EventLog {
+    /// Where the snapshots of a stream are, the oldest first.
+    pub async fn snapshot_places(&self, stream: &StreamName) -> Result<Vec<Seq>, Unavailable> {
+        self.adapter.snapshot_places(stream).await
+    }
+
+    /// The newest snapshot of a stream at or before a place.
+    pub async fn saved_snapshot(
+        &self,
+        stream: &StreamName,
+        at_most: Seq,
+    ) -> Result<Option<SavedSnapshot>, Unavailable> {
+        let Some(row) = self.adapter.snapshot(stream, at_most).await? else { return Ok(None) };
+        let SnapshotRow { seq, version, last_modified, content } = row;
+        let snapshot = stored::decode_snapshot(content.as_bytes());
+        let snapshot = snapshot.map(|(content, comments)| Snapshot { seq, version, last_modified, content, comments });
+        Ok(Some(SavedSnapshot { seq, snapshot }))
+    }
+
     /// Every snapshot of a stream, the oldest first.
     pub async fn saved_snapshots(&self, stream: &StreamName) -> Result<Vec<SavedSnapshot>, Unavailable> {
-        let (mut found, mut at_most) = (Vec::new(), Some(Seq(u64::MAX >> 1)));
-        while let Some(place) = at_most {
-            let Some(row) = self.adapter.snapshot(stream, place).await? else { break };
-            let SnapshotRow { seq, version, last_modified, content } = row;
-            let snapshot = stored::decode_snapshot(content.as_bytes());
-            let snapshot =
-                snapshot.map(|(content, comments)| Snapshot { seq, version, last_modified, content, comments });
-            found.push(SavedSnapshot { seq, snapshot });
-            at_most = seq.0.checked_sub(1).map(Seq);
+        let mut found = Vec::new();
+        for place in self.snapshot_places(stream).await? {
+            found.extend(self.saved_snapshot(stream, place).await?);
         }
-        found.reverse();
         Ok(found)
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     EventLog, Expected, ReadError, StreamName, Unavailable, UnavailableKind,
-    port::{NewRow, NewRows, Refusal, Row, SnapshotRow},
+    port::{Keep, NewRow, NewRows, Refusal, Row, SnapshotRow},
     stored,
 };
 use crate::{
@@ -54,6 +54,8 @@ pub struct SavedPresence {
     pub presence: Presence,
 }
 
+/// Behind every event.
+const END: Seq = Seq(u64::MAX >> 1);
 /// Events that are folded at a time.
 const PAGE: usize = 500;
 
@@ -117,15 +119,33 @@ impl EventLog {
 
     /// Who is present as of the end of a document's presence stream, and where that is.
     pub async fn presence(&self, document: &DocumentId) -> Result<SavedPresence, ReadError> {
-        let mut saved = self.saved_presence(document, Seq(u64::MAX >> 1)).await?.unwrap_or_default();
+        self.presence_as_of(document, END).await
+    }
+
+    /// Who was present as of a place of a document's presence stream, or of its end if that comes first. What was
+    /// trimmed away is known as of its end only.
+    pub async fn presence_as_of(&self, document: &DocumentId, to: Seq) -> Result<SavedPresence, ReadError> {
+        let mut saved = self.saved_presence(document, to).await?.unwrap_or_default();
         loop {
             let page = self.read_presence(document, saved.seq, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(saved) };
-            (saved.seq, saved.version) = (last.seq, last.version);
-            for recorded in page {
+            let before = saved.seq;
+            for recorded in page.into_iter().take_while(|recorded| recorded.seq <= to) {
+                (saved.seq, saved.version) = (recorded.seq, recorded.version);
                 saved.presence.fold(recorded.version, &recorded.event);
             }
+            if saved.seq == before {
+                return Ok(saved);
+            }
         }
+    }
+
+    /// The place in a document's presence stream as of a moment; `None` where that has been trimmed away.
+    pub async fn presence_place(&self, document: &DocumentId, moment: Timestamp) -> Result<Option<Seq>, ReadError> {
+        let stream = StreamName::presence(document);
+        let place = self.seq_at(&stream, moment).await?.unwrap_or_default();
+        let oldest = self.adapter.rows(&stream, Seq(0), 1).await?.pop();
+        let is_trimmed = oldest.is_some_and(|oldest| oldest.seq > Seq(1) && moment < oldest.recorded_at);
+        Ok((!is_trimmed).then_some(place))
     }
 
     /// The newest readable snapshot of a presence stream at or before a place.
@@ -148,9 +168,9 @@ impl EventLog {
 
     /// Saves a snapshot of a presence stream.
     pub async fn save_presence(&self, document: &DocumentId, saved: &SavedPresence) -> Result<(), Unavailable> {
-        let content = stored::encode_presence_snapshot(&saved.presence).map_err(failed)?.into();
-        let row = SnapshotRow { seq: saved.seq, version: saved.version, last_modified: None, content };
-        self.adapter.save_snapshot(&StreamName::presence(document), row, self.snapshots_kept).await
+        let row = encode_snapshot(saved)?;
+        let keep = self.keep(&row);
+        self.adapter.save_snapshot(&StreamName::presence(document), row, keep).await
     }
 
     /// Up to `limit` documents that have a presence stream, by their ids, after one.
@@ -179,18 +199,24 @@ impl EventLog {
         if oldest.seq > to {
             return Ok(0);
         }
-        // Before anything goes: whoever folds the rest begins here.
-        if self.saved_presence(document, Seq(u64::MAX >> 1)).await?.is_none_or(|saved| saved.seq < to) {
-            self.save_presence(document, &self.presence(document).await?).await?;
-        }
+        // Before anything goes: whoever folds the rest, or any part of it, begins here.
+        let begin = encode_snapshot(&self.presence_as_of(document, to).await?)?;
+        self.adapter.save_snapshot(&stream, begin, Keep::All).await?;
         let mut trimmed = 0;
         loop {
             match self.adapter.trim(&stream, to).await? {
-                0 => return Ok(trimmed),
+                0 => break,
                 count => trimmed += count,
             }
         }
+        self.adapter.drop_snapshots(&stream, Seq(0)..to).await?;
+        Ok(trimmed)
     }
+}
+
+fn encode_snapshot(saved: &SavedPresence) -> Result<SnapshotRow, Unavailable> {
+    let content = stored::encode_presence_snapshot(&saved.presence).map_err(failed)?.into();
+    Ok(SnapshotRow { seq: saved.seq, version: saved.version, last_modified: None, content })
 }
 
 fn encode(new: &NewPresence) -> Result<NewRow, Unavailable> {
