@@ -12,6 +12,7 @@ use crate::{domain::DocumentId, telemetry::Metrics};
 use super::{
     Live,
     document::{Command, Joined, OpenDocument},
+    serving,
     subscriber::{Opening, Subscriber},
 };
 
@@ -55,7 +56,7 @@ impl Directory {
 }
 
 /// How often a document is opened anew for one who comes just when it is unloaded.
-const ATTEMPTS: usize = 10;
+pub(super) const ATTEMPTS: usize = 10;
 
 /// Counts an open document for as long as its task runs, also when that ends in a panic.
 struct Open(Metrics);
@@ -101,7 +102,7 @@ impl Live {
         }
     }
 
-    fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
+    pub(super) fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
         let mut open = self.directory.lock();
         if let Some(handle) = open.get(id)
             && !handle.is_closed()
@@ -134,6 +135,7 @@ impl Live {
                 match command {
                     Command::Join(_, _, reply) => drop(reply.send(Joined::Unavailable)),
                     Command::Leave(_, reply) => drop(reply.send(())),
+                    Command::Serve(_, reply) => drop(reply.send(Err(serving::unavailable()))),
                     Command::Submit(_)
                     | Command::Presence(_)
                     | Command::Sync(..)

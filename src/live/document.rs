@@ -24,6 +24,7 @@ use super::{
     committed::Committed,
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
+    serving::{Done, Order},
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
 };
@@ -43,6 +44,8 @@ pub enum Command {
     Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
+    /// An edit that comes from a server. Answered once the log has it.
+    Serve(Box<Order>, oneshot::Sender<Result<Done, Rejection>>),
     /// Other processes may have recorded who comes, goes, and is where.
     ReadPresence,
     /// This process has begun a new life in the middle of things.
@@ -144,6 +147,7 @@ impl OpenDocument {
                     self.commit(&submissions, aside).await;
                     submissions.clear();
                 }
+                Command::Serve(order, reply) => self.serve(*order, reply).await,
                 Command::Join(subscriber, opening, reply) => self.join(*subscriber, opening, reply),
                 Command::Presence(said) => self.hear(*said),
                 Command::ReadPresence => {
@@ -211,9 +215,10 @@ impl OpenDocument {
         }
     }
 
-    async fn commit(&mut self, submissions: &[Submission], aside: Aside) {
+    pub(super) async fn commit(&mut self, submissions: &[Submission], aside: Aside) -> Vec<Outcome> {
         if submissions.is_empty() {
-            return self.hear_aside(aside, self.document.version(), &[], &[]);
+            self.hear_aside(aside, self.document.version(), &[], &[]);
+            return Vec::new();
         }
         let before = self.document.version();
         let outcome = match self.try_commit(submissions).await {
@@ -227,6 +232,7 @@ impl OpenDocument {
         self.answer(submissions, &outcome);
         self.hear_aside(aside, before, submissions, &outcome);
         self.live.metrics.batch_size(submissions.len());
+        outcome
     }
 
     /// Decides and appends, again and again while others are faster.

@@ -142,7 +142,7 @@ impl Refusal {
             Rejection::OutOfBounds { end, length } => {
                 refuse(ErrorCode::InvalidOperation).with("end", *end).with("document_length", *length)
             }
-            Rejection::DoesNotFit(_) => refuse(ErrorCode::InvalidOperation),
+            Rejection::DoesNotFit(_) | Rejection::DocumentExists => refuse(ErrorCode::InvalidOperation),
             Rejection::DocumentTooLarge { length, limit } => {
                 refuse(ErrorCode::DocumentTooLarge).with("length", *length).with("limit", *limit)
             }
@@ -166,6 +166,7 @@ impl Refusal {
                 .with("would_have", *would_have)
                 .with("limit", *limit)
                 .with("setting", *setting),
+            Rejection::NoSuchDocument => refuse(ErrorCode::DocumentNotFound),
             Rejection::MessageIdConflict => refuse(ErrorCode::MessageIdConflict),
             Rejection::StorageUnavailable { .. } => refuse(ErrorCode::StorageUnavailable),
         }
