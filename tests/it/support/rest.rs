@@ -101,7 +101,8 @@ impl Events {
                 if let Some(data) = data.filter(|data| !data.is_empty()) {
                     self.waiting.push_back((id, serde_json::from_str(&data).unwrap()));
                 }
-                self.rest = rest.to_owned();
+                let rest = rest.to_owned();
+                self.rest = rest;
             }
         }
     }
