@@ -1,10 +1,11 @@
 //! The answers to who asks about documents and their past.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     domain::{Cursor, Profile, Timestamp, Version},
     protocol::{OpsJson, document::ListedComment},
+    text::{Delta, RichText, Utf16},
 };
 
 /// A document as of a version. Positions count UTF-16 units.
@@ -19,11 +20,22 @@ pub struct DocumentJson<'a> {
     /// The plain text; an embed shows as U+FFFC.
     pub content: String,
     /// The rich text, a list of inserts.
-    pub delta: OpsJson<'a>,
+    pub delta: RichTextJson<'a>,
     /// Everything that was said about it, and where.
     pub comments: Vec<ListedComment>,
     /// More about it.
     pub metadata: MetadataJson,
+}
+
+/// A text with its formatting, as a list of inserts.
+#[derive(Debug)]
+pub struct RichTextJson<'a>(pub &'a RichText);
+
+impl Serialize for RichTextJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let delta: Delta<Utf16> = self.0.to_delta();
+        OpsJson(delta.ops()).serialize(serializer)
+    }
 }
 
 /// More about a document.

@@ -5,6 +5,6 @@ mod record;
 
 pub use answers::{
     AuthorJson, DiffJson, DocumentJson, HistoryJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson,
-    PersonJson, SessionJson, WrittenJson,
+    PersonJson, RichTextJson, SessionJson, WrittenJson,
 };
 pub use record::{Record, Source, event_as_json};

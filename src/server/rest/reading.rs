@@ -9,11 +9,9 @@ use crate::{
     live::listed_comments,
     projection::Document,
     protocol::{
-        OpsJson,
         document::ListedComment,
-        history::{DocumentJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson, PersonJson},
+        history::{DocumentJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson, PersonJson, RichTextJson},
     },
-    text::Utf16,
 };
 
 use super::{
@@ -72,32 +70,21 @@ pub(super) async fn document(ask: &Ask, id: &DocumentId) -> Answer {
     }
     let _turn = ask.turn().await?;
     let document = history::document(&ask.shared.log, &place, |_| ()).await?;
-    let mut response = json(StatusCode::OK, &Shown::of(&document).as_json(id, &document));
+    let mut response = json(StatusCode::OK, &as_json(id, &document));
     response.headers_mut().insert(header::ETAG, tag);
     Ok(response)
 }
 
-/// A document on its way to JSON.
-pub(super) struct Shown {
-    delta: crate::text::Delta<Utf16>,
-}
-
-impl Shown {
-    pub(super) fn of(document: &Document) -> Self {
-        Self { delta: document.content().to_delta() }
-    }
-
-    pub(super) fn as_json<'a>(&'a self, id: &'a DocumentId, document: &Document) -> DocumentJson<'a> {
-        let content = document.content();
-        DocumentJson {
-            id: id.as_str(),
-            version: document.version(),
-            seq: document.seq().0,
-            content: content.text(),
-            delta: OpsJson(self.delta.ops()),
-            comments: listed_comments(document, PositionEncoding::Utf16),
-            metadata: MetadataJson::new(content.word_count(), document.last_modified()),
-        }
+fn as_json<'a>(id: &'a DocumentId, document: &'a Document) -> DocumentJson<'a> {
+    let content = document.content();
+    DocumentJson {
+        id: id.as_str(),
+        version: document.version(),
+        seq: document.seq().0,
+        content: content.text(),
+        delta: RichTextJson(content),
+        comments: listed_comments(document, PositionEncoding::Utf16),
+        metadata: MetadataJson::new(content.word_count(), document.last_modified()),
     }
 }
 
