@@ -69,7 +69,7 @@ impl App {
         let url = database.url.expose().to_owned();
         let (readers, lanes) = (database.pool, database.lanes);
         let log = EventLog::open(Options { url, readers, lanes, metrics: metrics.clone() }).await?;
-        let log = log.keeping_snapshots(settings.snapshots.keep);
+        let log = log.keeping_snapshots(settings.snapshots.keep).keeping_history(settings.snapshots.history_every);
         Self::start_on(log, authenticator, settings, (clock, metrics)).await
     }
 

@@ -20,6 +20,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("auth", &["domain", "settings"], &["jsonwebtoken", "uuid"]),
     ("event_log", &["domain", "projection", "telemetry", "text"], &["sqlx", "tokio", "tokio_util", "tracing"]),
     // The live shell.
+    ("history", &["domain", "event_log", "projection", "text"], &["tokio"]),
     (
         "live",
         &["clock", "domain", "event_log", "projection", "protocol", "settings", "telemetry", "text"],
@@ -27,12 +28,24 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "server",
-        &["auth", "clock", "domain", "event_log", "live", "projection", "protocol", "settings", "telemetry"],
+        &["auth", "clock", "domain", "event_log", "history", "live", "projection", "protocol", "settings", "telemetry"],
         &["hyper", "hyper_util", "tokio", "tokio_tungstenite", "tokio_util", "tracing", "uuid", "warp"],
     ),
     (
         "cli",
-        &["app", "auth", "clock", "domain", "event_log", "projection", "protocol", "settings", "telemetry", "text"],
+        &[
+            "app",
+            "auth",
+            "clock",
+            "domain",
+            "event_log",
+            "history",
+            "projection",
+            "protocol",
+            "settings",
+            "telemetry",
+            "text",
+        ],
         &["clap", "indicatif", "tokio", "tracing"],
     ),
 ];

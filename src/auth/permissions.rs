@@ -123,6 +123,12 @@ impl Pattern {
         }
     }
 
+    fn text(&self) -> &str {
+        match self {
+            Self::Exactly(text) | Self::StartingWith(text) => text,
+        }
+    }
+
     /// The higher, the more specific.
     fn specificity(&self) -> (bool, usize) {
         match self {
@@ -155,6 +161,21 @@ impl Permissions {
         rule.map_or(PermissionSet::NONE, |(_, set)| *set)
     }
 
+    /// After which name, in the order of names, there may be a document again on which this is allowed, where it is not
+    /// on `id`; `None` where it is on none that comes later. No document lies between the two on which it is.
+    pub fn next_after(&self, id: &str, needed: Permission) -> Option<String> {
+        let ruled_by = self.rules.iter().map(|(pattern, _)| pattern).find(|pattern| pattern.matches(id));
+        let end = match ruled_by {
+            Some(Pattern::Exactly(_)) => Some(id.to_owned()),
+            Some(Pattern::StartingWith(start)) if !start.is_empty() => Some(format!("{start}{AFTER_ALL}")),
+            Some(Pattern::StartingWith(_)) | None => None,
+        };
+        let allowed = self.rules.iter().filter(|(_, set)| set.allows(needed)).map(|(pattern, _)| pattern.text());
+        // Never back, whatever a pattern looks like.
+        let begin = allowed.filter(|start| *start > id).min().map(|start| just_before(start).max(id.to_owned()));
+        end.into_iter().chain(begin).min()
+    }
+
     /// Reads the claim `permissions`: a list, or an object from a pattern to a list. A word that is not known
     /// allows nothing here; `None` where the claim has another shape.
     pub(super) fn from_claim(claim: &Value) -> Option<Self> {
@@ -166,6 +187,23 @@ impl Permissions {
             claim.as_object()?.iter().map(|(pattern, set)| rule((pattern, set))).collect::<Option<_>>()?;
         rules.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.specificity()));
         Some(Self { rules })
+    }
+}
+
+/// Greater than every character of an id.
+const AFTER_ALL: char = '\u{7f}';
+
+/// A text that is less than this one, with no id between the two.
+fn just_before(text: &str) -> String {
+    let mut before = text.to_owned();
+    match before.pop().map(u32::from).and_then(|last| char::from_u32(last.saturating_sub(1))) {
+        Some(less) => {
+            before.push(less);
+            before.push(AFTER_ALL);
+            before
+        }
+        // Not an id's: whoever goes on from an earlier place misses nothing.
+        None => before,
     }
 }
 
@@ -211,6 +249,37 @@ mod tests {
         assert_eq!(on(&claim, "team-a/x/1"), []);
         assert_eq!(on(&json!({ "team-a/*": ["admin"] }), "team-b/1"), []);
         assert_eq!(on(&json!({ "doc": ["read"], "doc*": ["write"] }), "doc"), [Read]);
+    }
+
+    #[test]
+    fn what_may_be_read_is_found_without_going_through_the_rest() {
+        let all = ["a", "a/1", "a/2", "b", "b/x", "b/x/1", "b/x/2", "b/y", "c", "d-1", "d-2", "e", "~"];
+        for claim in [
+            json!(["read"]),
+            json!([]),
+            json!({"a/*": ["read"], "d-*": ["read"]}),
+            json!({"*": ["read"], "b/*": [], "b/x/*": ["read"], "b/x/1": []}),
+            json!({"c": ["read"], "~": ["admin"]}),
+            json!({"": ["read"], "b*": ["read"], "b/*": ["write"]}),
+        ] {
+            let permissions = Permissions::from_claim(&claim).unwrap();
+            let is_readable = |id: &str| permissions.on(&DocumentId::parse(id).unwrap()).allows(Read);
+            let (mut found, mut looked_at, mut after) = (Vec::new(), 0, String::new());
+            while let Some(id) = all.into_iter().find(|id| *id > &*after) {
+                looked_at += 1;
+                after = id.to_owned();
+                if is_readable(id) {
+                    found.push(id);
+                } else if let Some(next) = permissions.next_after(id, Read) {
+                    assert!(*next >= *id);
+                    after = next;
+                } else {
+                    break;
+                }
+            }
+            assert_eq!(found, all.into_iter().filter(|id| is_readable(id)).collect::<Vec<_>>(), "{claim}");
+            assert!(looked_at <= found.len() + 4, "{claim}: looked at {looked_at}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) async fn open_or_make(settings: &Settings) -> Result<EventLog, Failur
     let Database { url, pool, lanes } = &settings.database;
     let options = Options { url: url.expose().to_owned(), readers: *pool, lanes: *lanes, metrics: Metrics::new() };
     let log = EventLog::open(options).await.map_err(Failure::failed)?;
-    Ok(log.keeping_snapshots(settings.snapshots.keep))
+    Ok(log.keeping_snapshots(settings.snapshots.keep).keeping_history(settings.snapshots.history_every))
 }
 
 /// Reads an argument that names a document.

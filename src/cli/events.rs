@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    domain::{CommentCause, CommentChange, Commented, Edited, Event, MessageId, Place, Placed, Seq},
+    domain::Seq,
     event_log::{EventLog, Head, Position, Published, Recorded, StreamName},
-    protocol::OpsJson,
+    protocol::history::{Record, Source, event_as_json},
     settings::Settings,
 };
 
@@ -127,94 +127,17 @@ async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) 
 
 fn published_as_json(published: Published) -> Value {
     let Published { position, stream, seq, version, message_id, recorded_at, event } = published;
-    let mut json = match event {
-        Some(event) => as_json(&stream, &Recorded { seq, version, message_id, recorded_at, event }),
-        None => json!({
-            "stream": stream.as_str(),
-            "seq": seq.0,
-            "version": version,
-            "message_id": message_id.as_str(),
-            "time": recorded_at.to_string(),
-        }),
-    };
+    let id = stream.document_id();
+    let stream = id.as_ref().map_or(Source::Stream(stream.as_str()), Source::Document);
+    let mut json =
+        event_as_json(&Record { stream, seq, version, message_id: &message_id, recorded_at }, event.as_ref());
     json["position"] = position.0.into();
     json
 }
 
 fn as_json(stream: &StreamName, recorded: &Recorded) -> Value {
-    let common = json!({
-        "document": database::shown(stream),
-        "seq": recorded.seq.0,
-        "version": recorded.version,
-        "message_id": recorded.message_id.as_str(),
-        "time": recorded.recorded_at.to_string(),
-    });
-    let special = match &recorded.event {
-        Event::Edited(edited) => edited_as_json(edited),
-        Event::Commented(commented, cause) => commented_as_json(commented, cause),
-    };
-    match (common, special) {
-        (Value::Object(mut common), Value::Object(special)) => {
-            common.extend(special);
-            Value::Object(common)
-        }
-        (common, _) => common,
-    }
-}
-
-fn edited_as_json(edited: &Edited) -> Value {
-    let cause = &edited.cause;
-    let mut json = json!({
-        "type": "edited",
-        "user": cause.user.as_str(),
-        "client": cause.client.as_str(),
-        "base": cause.base,
-        "after": cause.after.as_ref().map(MessageId::as_str),
-        "transformed": edited.transformed,
-        "applied": OpsJson(edited.applied.ops()),
-        "received": cause.received,
-    });
-    if !edited.placed.is_empty() {
-        json["anchors"] = edited.placed.iter().map(placed_as_json).collect();
-    }
-    json
-}
-
-fn placed_as_json(Placed { thread, place }: &Placed) -> Value {
-    json!({"thread_id": thread.as_str(), "position": position(place)})
-}
-
-fn position(place: &Place) -> Value {
-    json!({"start": place.utf16.start, "end": place.utf16.end})
-}
-
-fn commented_as_json(commented: &Commented, cause: &CommentCause) -> Value {
-    let change = &commented.change;
-    let mut json = json!({
-        "type": match change {
-            CommentChange::Added(_) => "comment_added",
-            CommentChange::Updated { .. } => "comment_updated",
-            CommentChange::Resolved { .. } => "comment_resolved",
-            CommentChange::Reopened { .. } => "comment_reopened",
-            CommentChange::Deleted { .. } => "comment_deleted",
-        },
-        "user": commented.by.as_str(),
-        "client": cause.client.as_str(),
-        "base": cause.base,
-        "comment_id": change.comment().as_str(),
-        "thread_id": change.thread().as_str(),
-        "received": cause.received,
-    });
-    match change {
-        CommentChange::Added(new) => {
-            json["content"] = new.content.as_ref().into();
-            if let Some(begins) = &new.begins {
-                json["position"] = position(&begins.place);
-                json["quote"] = begins.quote.as_ref().into();
-            }
-        }
-        CommentChange::Updated { content, .. } => json["content"] = content.as_ref().into(),
-        CommentChange::Resolved { .. } | CommentChange::Reopened { .. } | CommentChange::Deleted { .. } => (),
-    }
-    json
+    let Recorded { seq, version, ref message_id, recorded_at, ref event } = *recorded;
+    let id = stream.document_id();
+    let stream = id.as_ref().map_or(Source::Stream(stream.as_str()), Source::Document);
+    event_as_json(&Record { stream, seq, version, message_id, recorded_at }, Some(event))
 }

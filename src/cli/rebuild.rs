@@ -5,8 +5,7 @@ use indicatif::ProgressBar;
 
 use crate::{
     domain::DocumentId,
-    event_log::{EventLog, Head, ReadError, Snapshot, StreamName},
-    projection::Document,
+    event_log::{EventLog, Head, ReadError, StreamName},
     settings::Settings,
 };
 
@@ -57,12 +56,9 @@ impl Rebuild {
     }
 }
 
-/// Folds first and drops then: a stream that cannot be folded keeps what it has.
 async fn rebuild(log: &EventLog, stream: &StreamName, head: Head, bar: &ProgressBar) -> Result<(), ReadError> {
-    let mut document = Document::new();
     let before = bar.position();
-    log.fold(stream, &mut document, head.seq, |seq| bar.set_position(before + seq.0)).await?;
+    log.rebuild_snapshots(stream, head.seq, |seq| bar.set_position(before + seq.0)).await?;
     bar.set_position(before + head.seq.0);
-    log.drop_snapshots(stream).await?;
-    Ok(log.save_snapshot(stream, &Snapshot::of(&document)).await?)
+    Ok(())
 }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{DocumentId, Seq, Stretch, Timestamp, Version},
-    event_log::{EventLog, Head, StreamName},
+    domain::{DocumentId, Stretch, Timestamp, Version},
+    history::{self, Untold, When},
     projection::{Comment, Document, Stamp, Thread},
     protocol::OpsJson,
     settings::Settings,
@@ -53,32 +53,30 @@ fn time(text: &str) -> Result<Timestamp, String> {
 impl Replay {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
-        let stream = StreamName::document(&self.document);
-        let head = database::head(&log, &stream).await?;
-        let to = self.target(&log, &stream, head).await?;
-
-        let mut document = log.restore(&stream, to).await.map_err(Failure::failed)?;
-        let bar = progress::bar("replaying", to.0);
-        bar.set_position(document.seq().0);
-        let folded = log.fold(&stream, &mut document, to, |seq| bar.set_position(seq.0)).await;
+        let place = history::find(&log, &self.document, self.when()).await.map_err(|why| self.untold(&why))?;
+        let bar = progress::bar("replaying", place.seq.0);
+        let document = history::document(&log, &place, |seq| bar.set_position(seq.0)).await;
         bar.finish_and_clear();
-        folded.map_err(Failure::failed)?;
+        let document = document.map_err(Failure::failed)?;
         log.close().await;
         self.print(&document)
     }
 
-    /// The last event to fold in.
-    async fn target(&self, log: &EventLog, stream: &StreamName, head: Head) -> Result<Seq, Failure> {
-        let found = match (self.to_version, self.at) {
-            (Some(version), _) if version > head.version.0 => {
-                let Self { document, .. } = self;
-                return Err(Failure::failed(format!("document {document} is at version {} so far", head.version)));
-            }
-            (Some(version), _) => log.seq_of_version(stream, Version(version)).await,
-            (None, Some(moment)) => log.seq_at(stream, moment).await,
-            (None, None) => Ok(Some(head.seq)),
-        };
-        Ok(found.map_err(Failure::failed)?.unwrap_or_default())
+    const fn when(&self) -> When {
+        match (self.to_version, self.at) {
+            (Some(version), _) => When::Version(Version(version)),
+            (None, Some(moment)) => When::Moment(moment),
+            (None, None) => When::Now,
+        }
+    }
+
+    fn untold(&self, why: &Untold) -> Failure {
+        let Self { document, .. } = self;
+        Failure::failed(match why {
+            Untold::NoDocument => format!("document {document} has no events"),
+            Untold::Ahead { current, .. } => format!("document {document} is at version {current} so far"),
+            Untold::Forgotten { .. } | Untold::Unread(_) => why.to_string(),
+        })
     }
 
     fn print(&self, document: &Document) -> Result<(), Failure> {

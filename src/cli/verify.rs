@@ -101,7 +101,7 @@ struct Audit<'a> {
     /// The last event that could be read.
     last: Head,
     /// Snapshots that are still to be compared, the next one first.
-    snapshots: VecDeque<SavedSnapshot>,
+    snapshots: VecDeque<Seq>,
 }
 
 impl<'a> Audit<'a> {
@@ -111,13 +111,13 @@ impl<'a> Audit<'a> {
         head: Head,
         report: &'a mut Report,
     ) -> Result<Self, Failure> {
-        let snapshots = log.saved_snapshots(stream).await.map_err(Failure::failed)?.into();
+        let snapshots = log.snapshot_places(stream).await.map_err(Failure::failed)?.into();
         Ok(Self { log, stream, head, report, folded: Some(Document::new()), last: Head::default(), snapshots })
     }
 
     async fn run(mut self) -> Result<(), Failure> {
         let mut after = Seq(0);
-        self.compare_snapshots(after)?;
+        self.compare_snapshots(after).await?;
         while after < self.head.seq {
             after = match self.log.read(self.stream, after, self.page_after(after)).await {
                 Ok(page) if page.is_empty() => {
@@ -125,7 +125,7 @@ impl<'a> Audit<'a> {
                     self.lose_track();
                     break;
                 }
-                Ok(page) => self.examine_page(page)?,
+                Ok(page) => self.examine_page(page).await?,
                 Err(ReadError::Damaged(_)) => self.examine_one_by_one(after).await?,
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             };
@@ -142,7 +142,7 @@ impl<'a> Audit<'a> {
         loop {
             match self.log.read(self.stream, after, 1).await {
                 Ok(one) if one.is_empty() => return Ok(after),
-                Ok(one) => after = self.examine_page(one)?,
+                Ok(one) => after = self.examine_page(one).await?,
                 Err(ReadError::Damaged(damaged)) => {
                     self.differs(format_args!("event {} is damaged: {}", damaged.seq, damaged.why))?;
                     self.lose_track();
@@ -154,15 +154,15 @@ impl<'a> Audit<'a> {
     }
 
     /// The place of the last event of the page, which is not empty.
-    fn examine_page(&mut self, page: Vec<Recorded>) -> Result<Seq, Failure> {
+    async fn examine_page(&mut self, page: Vec<Recorded>) -> Result<Seq, Failure> {
         self.report.bar.inc(page.len() as u64);
         for recorded in page {
-            self.examine(&recorded)?;
+            self.examine(&recorded).await?;
         }
         Ok(self.last.seq)
     }
 
-    fn examine(&mut self, recorded: &Recorded) -> Result<(), Failure> {
+    async fn examine(&mut self, recorded: &Recorded) -> Result<(), Failure> {
         let (seq, version, recorded_at) = (recorded.seq, recorded.version, recorded.recorded_at);
         self.report.events += 1;
         let knows_predecessor = self.last.seq.next() == seq;
@@ -186,7 +186,7 @@ impl<'a> Audit<'a> {
             self.differs(format_args!("event {seq} does not fit the document before it: {why}"))?;
             self.lose_track();
         }
-        self.compare_snapshots(seq)
+        self.compare_snapshots(seq).await
     }
 
     /// What comes later cannot be compared with anything.
@@ -195,9 +195,11 @@ impl<'a> Audit<'a> {
     }
 
     /// Compares the snapshots up to a place with what the events fold to there.
-    fn compare_snapshots(&mut self, at: Seq) -> Result<(), Failure> {
-        while self.snapshots.front().is_some_and(|saved| saved.seq <= at) {
-            let Some(SavedSnapshot { seq, snapshot }) = self.snapshots.pop_front() else { break };
+    async fn compare_snapshots(&mut self, at: Seq) -> Result<(), Failure> {
+        while let Some(place) = self.snapshots.pop_front_if(|place| *place <= at) {
+            // One that the service has let go of meanwhile is none.
+            let saved = self.log.saved_snapshot(self.stream, place).await.map_err(Failure::failed)?;
+            let Some(SavedSnapshot { seq, snapshot }) = saved.filter(|saved| saved.seq == place) else { continue };
             let why = match (snapshot, &self.folded) {
                 (Err(why), _) => Some(format!("is damaged: {why}")),
                 (Ok(snapshot), Some(document)) => difference(&snapshot, document),
@@ -222,13 +224,13 @@ impl<'a> Audit<'a> {
             ))?;
         }
         let behind = self.log.read(self.stream, head.seq, 1).await;
-        let saved = self.log.saved_snapshots(self.stream).await.map_err(Failure::failed)?.pop();
+        let saved = self.log.snapshot_places(self.stream).await.map_err(Failure::failed)?.pop();
         let now = self.log.head(self.stream).await.map_err(Failure::failed)?.map_or(Seq(0), |now| now.seq);
         if !matches!(&behind, Ok(page) if page.is_empty()) && now == head.seq {
             self.differs(format_args!("there are events behind the head, which is at {}", head.seq))?;
         }
-        if let Some(saved) = saved.filter(|saved| saved.seq > now) {
-            self.differs(format_args!("snapshot {} is ahead of the log, which is at {now}", saved.seq))?;
+        if let Some(saved) = saved.filter(|saved| *saved > now) {
+            self.differs(format_args!("snapshot {saved} is ahead of the log, which is at {now}"))?;
         }
         Ok(())
     }

@@ -80,6 +80,12 @@ pub enum Rejection {
         /// The setting that says so.
         setting: &'static str,
     },
+    /// There is nothing under this id.
+    #[error("there is no document with this id")]
+    NoSuchDocument,
+    /// Something is under this id already.
+    #[error("there is a document with this id already")]
+    DocumentExists,
     /// Another message of this stream already has its id.
     #[error("this message_id was used before, for something else")]
     MessageIdConflict,

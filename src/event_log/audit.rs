@@ -27,36 +27,43 @@ pub struct SavedPresences {
 }
 
 impl EventLog {
+    /// Where the snapshots of a stream are, the oldest first.
+    pub async fn snapshot_places(&self, stream: &StreamName) -> Result<Vec<Seq>, Unavailable> {
+        self.adapter.snapshot_places(stream).await
+    }
+
+    /// The newest snapshot of a stream at or before a place.
+    pub async fn saved_snapshot(
+        &self,
+        stream: &StreamName,
+        at_most: Seq,
+    ) -> Result<Option<SavedSnapshot>, Unavailable> {
+        let Some(row) = self.adapter.snapshot(stream, at_most).await? else { return Ok(None) };
+        let SnapshotRow { seq, version, last_modified, content } = row;
+        let snapshot = stored::decode_snapshot(content.as_bytes());
+        let snapshot = snapshot.map(|(content, comments)| Snapshot { seq, version, last_modified, content, comments });
+        Ok(Some(SavedSnapshot { seq, snapshot }))
+    }
+
     /// Every snapshot of a stream, the oldest first.
     pub async fn saved_snapshots(&self, stream: &StreamName) -> Result<Vec<SavedSnapshot>, Unavailable> {
-        let read = |row| {
-            let SnapshotRow { seq, version, last_modified, content } = row;
-            let snapshot = stored::decode_snapshot(content.as_bytes());
-            let snapshot =
-                snapshot.map(|(content, comments)| Snapshot { seq, version, last_modified, content, comments });
-            SavedSnapshot { seq, snapshot }
-        };
-        Ok(self.snapshot_rows(stream).await?.into_iter().map(read).collect())
+        let mut found = Vec::new();
+        for place in self.snapshot_places(stream).await? {
+            found.extend(self.saved_snapshot(stream, place).await?);
+        }
+        Ok(found)
     }
 
     /// Every snapshot of a document's presence stream, the oldest first.
     pub async fn saved_presences(&self, document: &DocumentId) -> Result<Vec<SavedPresences>, Unavailable> {
-        let rows = self.snapshot_rows(&StreamName::presence(document)).await?;
-        let read = |SnapshotRow { seq, version, content, .. }: SnapshotRow| {
+        let (stream, mut found) = (StreamName::presence(document), Vec::new());
+        for place in self.adapter.snapshot_places(&stream).await? {
+            let Some(SnapshotRow { seq, version, content, .. }) = self.adapter.snapshot(&stream, place).await? else {
+                continue;
+            };
             let presence = stored::decode_presence_snapshot(content.as_bytes());
-            SavedPresences { seq, version, presence }
-        };
-        Ok(rows.into_iter().map(read).collect())
-    }
-
-    async fn snapshot_rows(&self, stream: &StreamName) -> Result<Vec<SnapshotRow>, Unavailable> {
-        let (mut found, mut at_most) = (Vec::new(), Some(Seq(u64::MAX >> 1)));
-        while let Some(place) = at_most {
-            let Some(row) = self.adapter.snapshot(stream, place).await? else { break };
-            at_most = row.seq.0.checked_sub(1).map(Seq);
-            found.push(row);
+            found.push(SavedPresences { seq, version, presence });
         }
-        found.reverse();
         Ok(found)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ops::Bound,
+    ops::{Bound, Range},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,8 +16,8 @@ use super::{
     Bell, Doorbell, Head, Life, LifeSign, Position, Ring, StreamName,
     memory_nodes::Nodes,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Key, NewRows, Refusal,
-        Row, SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Keep, Key, NewRows,
+        Refusal, Row, SnapshotRow,
     },
 };
 use crate::domain::{MessageId, NodeId, Seq};
@@ -84,6 +84,23 @@ impl Stream {
     fn page(&self, after: Seq, limit: usize) -> &[Row] {
         let start = self.rows.partition_point(|row| row.seq <= after);
         &self.rows[start..][..limit.min(self.rows.len() - start)]
+    }
+
+    fn let_go(&mut self, keep: Keep) {
+        let places: Vec<_> = self.snapshots.keys().rev().copied().collect();
+        let gone = match keep {
+            Keep::All => &[][..],
+            Keep::Newest(newest) => places.get(newest as usize..).unwrap_or_default(),
+            Keep::Spaced { newest, spacing } => {
+                let judged = newest as usize;
+                let older = places.get(judged + 1).map_or(0, |seq| seq.0);
+                let is_needless = judged > 0 && places.len() > judged && places[judged - 1].0 - older <= spacing;
+                if is_needless { &places[judged..=judged] } else { &[] }
+            }
+        };
+        for seq in gone {
+            self.snapshots.remove(seq);
+        }
     }
 
     fn trim(&mut self, to: Seq) -> u64 {
@@ -221,12 +238,10 @@ impl Adapter for Memory {
         ready(Ok(page.map(|(name, stream)| (name.clone(), stream.head)).collect())).boxed()
     }
 
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()> {
         if let Some(stream) = self.streams_now().get_mut(stream) {
             stream.snapshots.insert(snapshot.seq, snapshot);
-            while stream.snapshots.len() > keep as usize {
-                stream.snapshots.pop_first();
-            }
+            stream.let_go(keep);
         }
         ready(Ok(())).boxed()
     }
@@ -235,9 +250,17 @@ impl Adapter for Memory {
         self.look(stream, |stream| stream.snapshots.range(..=at_most).next_back().map(|(_, row)| row.clone()))
     }
 
-    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
-        let dropped = self.streams_now().get_mut(stream).map(|stream| std::mem::take(&mut stream.snapshots));
-        ready(Ok(dropped.map_or(0, |snapshots| snapshots.len() as u64))).boxed()
+    fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>> {
+        self.look(stream, |stream| stream.snapshots.keys().copied().collect())
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64> {
+        let dropped = self.streams_now().get_mut(stream).map(|stream| {
+            let before = stream.snapshots.len();
+            stream.snapshots.retain(|seq, _| !places.contains(seq));
+            before - stream.snapshots.len()
+        });
+        ready(Ok(dropped.unwrap_or_default() as u64)).boxed()
     }
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {

@@ -8,6 +8,7 @@
 mod audit;
 #[cfg(test)]
 mod comment_laws;
+mod documents;
 mod doorbell;
 #[cfg(test)]
 mod doorbell_laws;
@@ -16,6 +17,7 @@ mod feed;
 #[cfg(test)]
 mod feed_laws;
 mod fold;
+mod landmarks;
 mod memory;
 mod memory_nodes;
 mod migrations;
@@ -80,6 +82,7 @@ pub struct EventLog {
     adapter: Arc<dyn Adapter>,
     metrics: Metrics,
     snapshots_kept: u32,
+    history_every: Option<u64>,
 }
 
 impl EventLog {
@@ -119,13 +122,20 @@ impl EventLog {
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
-        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT }
+        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT, history_every: None }
     }
 
     /// Keeps so many snapshots per stream from now on, one at least.
     #[must_use]
     pub fn keeping_snapshots(self, count: u32) -> Self {
         Self { snapshots_kept: count.max(1), ..self }
+    }
+
+    /// Of the older snapshots keeps from now on as many as it takes that so many events, or as many as take the room of
+    /// a snapshot if those are more, lie between two; 0 keeps none of them.
+    #[must_use]
+    pub fn keeping_history(self, every: u64) -> Self {
+        Self { history_every: (every > 0).then_some(every), ..self }
     }
 
     /// Appends all the events or none. They are durable once it returns the new head.
@@ -246,12 +256,12 @@ impl EventLog {
         Ok(self.adapter.last_at_most(stream, Key::RecordedAt, moment.0).await?)
     }
 
-    /// Saves a snapshot of a stream that has events. Only the newest few of a stream are kept.
+    /// Saves a snapshot of a stream that has events. Of the others the newest few are kept, and of the older ones those
+    /// that keep the way to every place short.
     pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
-        let content = stored::encode_snapshot(&snapshot.content, &snapshot.comments).map_err(unwritable)?.into();
-        let Snapshot { seq, version, last_modified, .. } = *snapshot;
-        let row = SnapshotRow { seq, version, last_modified, content };
-        self.adapter.save_snapshot(stream, row, self.snapshots_kept).await
+        let row = encode_snapshot(snapshot)?;
+        let keep = self.keep(&row);
+        self.adapter.save_snapshot(stream, row, keep).await
     }
 
     /// The newest readable snapshot at or before a place. A damaged one is passed over with a warning, for
@@ -274,7 +284,7 @@ impl EventLog {
 
     /// Throws away all snapshots of a stream; answers how many there were.
     pub async fn drop_snapshots(&self, stream: &StreamName) -> Result<u64, Unavailable> {
-        self.adapter.drop_snapshots(stream).await
+        self.adapter.drop_snapshots(stream, port::ALL_PLACES).await
     }
 
     /// Up to `limit` streams with their heads, by name, after one.
@@ -295,6 +305,12 @@ impl EventLog {
     pub async fn close(&self) {
         self.adapter.close().await;
     }
+}
+
+fn encode_snapshot(snapshot: &Snapshot) -> Result<SnapshotRow, Unavailable> {
+    let content = stored::encode_snapshot(&snapshot.content, &snapshot.comments).map_err(unwritable)?.into();
+    let Snapshot { seq, version, last_modified, .. } = *snapshot;
+    Ok(SnapshotRow { seq, version, last_modified, content })
 }
 
 fn encode(new: NewEvent) -> Result<NewRow, Unavailable> {

@@ -1,7 +1,7 @@
 //! What a database has to be able to do. Small on purpose: encoding, upcasting, paging by bytes and
 //! metrics sit above it, once for all databases.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
@@ -206,12 +206,14 @@ pub(super) trait Adapter: Send + Sync {
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;
     /// Up to `limit` streams by name, after one.
     fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>>;
-    /// Saves a snapshot and lets go of all but the newest `keep` of its stream.
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()>;
+    /// Saves a snapshot and lets go of those of its stream that need not be kept with it.
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()>;
     /// The newest snapshot at or before a place.
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>>;
-    /// Throws away all snapshots of a stream; answers how many there were.
-    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64>;
+    /// Where the snapshots of a stream are, the oldest first.
+    fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>>;
+    /// Throws away the snapshots of a stream in a range of places; answers how many there were.
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64>;
     /// Removes some of the oldest events of a stream, none behind `to`; answers how many. Called until it is 0.
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64>;
     /// Whether other processes write here as their ordinary work.
@@ -242,6 +244,21 @@ pub(super) enum Key {
     Version,
     RecordedAt,
 }
+
+/// Which snapshots of a stream are kept when another one is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Every one.
+    All,
+    /// So many, the newest.
+    Newest(u32),
+    /// So many, the newest; and of the others those without which two would be further apart than `spacing` events.
+    /// Each save judges the one that has just ceased to be among the newest; the beginning counts as a snapshot.
+    Spaced { newest: u32, spacing: u64 },
+}
+
+/// Every place that a snapshot may have.
+pub(super) const ALL_PLACES: Range<Seq> = Seq(0)..Seq(u64::MAX >> 1);
 
 /// How many snapshots of a stream are kept when nobody says: the newest, and one in case it is damaged.
 pub(super) const SNAPSHOTS_KEPT: u32 = 2;

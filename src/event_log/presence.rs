@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     EventLog, Expected, ReadError, SavedPresences, StreamName, Unavailable, UnavailableKind,
-    port::{NewRow, NewRows, Refusal, Row, SnapshotRow},
+    port::{Keep, NewRow, NewRows, Refusal, Row, SnapshotRow},
     stored,
 };
 use crate::{
@@ -54,6 +54,8 @@ pub struct SavedPresence {
     pub presence: Presence,
 }
 
+/// Behind every event.
+const END: Seq = Seq(u64::MAX >> 1);
 /// Events that are folded at a time.
 const PAGE: usize = 500;
 
@@ -117,32 +119,51 @@ impl EventLog {
 
     /// Who is present as of the end of a document's presence stream, and where that is.
     pub async fn presence(&self, document: &DocumentId) -> Result<SavedPresence, ReadError> {
-        let saved = self.saved_presence(document, Seq(u64::MAX >> 1)).await?.unwrap_or_default();
-        self.fold_presence(document, saved).await
+        self.presence_as_of(document, END).await
     }
 
-    /// Folds what comes after `saved` into it.
+    /// Who was present as of a place of a document's presence stream, or of its end if that comes first. What was
+    /// trimmed away is known as of its end only.
+    pub async fn presence_as_of(&self, document: &DocumentId, to: Seq) -> Result<SavedPresence, ReadError> {
+        let saved = self.saved_presence(document, to).await?.unwrap_or_default();
+        self.fold_presence(document, saved, to).await
+    }
+
+    /// Folds what comes after `saved` into it, up to a place.
     pub(super) async fn fold_presence(
         &self,
         document: &DocumentId,
         mut saved: SavedPresence,
+        to: Seq,
     ) -> Result<SavedPresence, ReadError> {
         loop {
             let page = self.read_presence(document, saved.seq, PAGE).await?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(saved) };
-            if first.seq > saved.seq.next() {
+            if let Some(first) = page.first().filter(|first| first.seq > saved.seq.next()) {
                 // Trimmed away meanwhile: a newer snapshot stands for it.
-                let newer = self.saved_presence(document, Seq(u64::MAX >> 1)).await?;
+                let newer = self.saved_presence(document, to.max(Seq(first.seq.0 - 1))).await?;
                 if let Some(newer) = newer.filter(|newer| newer.seq > saved.seq) {
                     saved = newer;
                     continue;
                 }
             }
-            (saved.seq, saved.version) = (last.seq, last.version);
-            for recorded in page {
+            let before = saved.seq;
+            for recorded in page.into_iter().take_while(|recorded| recorded.seq <= to) {
+                (saved.seq, saved.version) = (recorded.seq, recorded.version);
                 saved.presence.fold(recorded.version, &recorded.event);
             }
+            if saved.seq == before {
+                return Ok(saved);
+            }
         }
+    }
+
+    /// The place in a document's presence stream as of a moment; `None` where that has been trimmed away.
+    pub async fn presence_place(&self, document: &DocumentId, moment: Timestamp) -> Result<Option<Seq>, ReadError> {
+        let stream = StreamName::presence(document);
+        let place = self.seq_at(&stream, moment).await?.unwrap_or_default();
+        let oldest = self.adapter.rows(&stream, Seq(0), 1).await?.pop();
+        let is_trimmed = oldest.is_some_and(|oldest| oldest.seq > Seq(1) && moment < oldest.recorded_at);
+        Ok((!is_trimmed).then_some(place))
     }
 
     /// The newest readable snapshot of a presence stream at or before a place.
@@ -166,7 +187,8 @@ impl EventLog {
     /// Saves a snapshot of a presence stream.
     pub async fn save_presence(&self, document: &DocumentId, saved: &SavedPresence) -> Result<(), Unavailable> {
         let row = presence_row(saved)?;
-        self.adapter.save_snapshot(&StreamName::presence(document), row, self.snapshots_kept).await
+        let keep = self.keep(&row);
+        self.adapter.save_snapshot(&StreamName::presence(document), row, keep).await
     }
 
     /// Folds a document's presence stream anew and puts that in the place of its snapshots. Where its beginning has
@@ -184,12 +206,12 @@ impl EventLog {
         let begin = saved.into_iter().filter(begins).find_map(|SavedPresences { seq, version, presence }| {
             Some(SavedPresence { seq, version, presence: presence.ok()? })
         });
-        let folded = self.fold_presence(document, begin.unwrap_or_default()).await?;
+        let folded = self.fold_presence(document, begin.unwrap_or_default(), END).await?;
         if is_ahead {
             self.drop_snapshots(&stream).await?;
         }
         // Together with saving the new one the others go: there is no moment without any.
-        Ok(self.adapter.save_snapshot(&stream, presence_row(&folded)?, 1).await?)
+        Ok(self.adapter.save_snapshot(&stream, presence_row(&folded)?, Keep::Newest(1)).await?)
     }
 
     /// Up to `limit` documents that have a presence stream, by their ids, after one.
@@ -218,17 +240,18 @@ impl EventLog {
         if oldest.seq > to {
             return Ok(0);
         }
-        // Before anything goes: whoever folds the rest begins here.
-        if self.saved_presence(document, Seq(u64::MAX >> 1)).await?.is_none_or(|saved| saved.seq < to) {
-            self.save_presence(document, &self.presence(document).await?).await?;
-        }
+        // Before anything goes: whoever folds the rest, or any part of it, begins here.
+        let begin = presence_row(&self.presence_as_of(document, to).await?)?;
+        self.adapter.save_snapshot(&stream, begin, Keep::All).await?;
         let mut trimmed = 0;
         loop {
             match self.adapter.trim(&stream, to).await? {
-                0 => return Ok(trimmed),
+                0 => break,
                 count => trimmed += count,
             }
         }
+        self.adapter.drop_snapshots(&stream, Seq(0)..to).await?;
+        Ok(trimmed)
     }
 }
 

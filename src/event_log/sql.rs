@@ -19,7 +19,10 @@ pub(super) const BODIES: &str = "SELECT seq, body FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3";
 pub(super) const SNAPSHOT: &str = "SELECT seq, version, last_modified, content FROM snapshots
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq DESC LIMIT 1";
-pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+pub(super) const SNAPSHOT_PLACES: &str =
+    "SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq";
+pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
+    AND seq >= $2 AND seq < $3";
 /// Some at a time: on SQLite appends wait behind it.
 pub(super) const TRIM: &str = "DELETE FROM events WHERE position IN (SELECT position FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq LIMIT 512)";
@@ -41,6 +44,44 @@ pub(super) const FORGET_PEOPLE_IN: &str =
 pub(super) const LIVES: &str = "SELECT node, incarnation, lease, beats FROM nodes ORDER BY node, incarnation";
 pub(super) const STREAMS_OF_LIFE: &str =
     "SELECT stream FROM node_streams WHERE node = $1 AND incarnation = $2 ORDER BY stream";
+
+/// The place of the snapshot of a stream that has so many newer ones.
+macro_rules! snapshot_number {
+    ($newer:expr) => {
+        concat!(
+            "(SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq DESC LIMIT 1 OFFSET ",
+            $newer,
+            ")"
+        )
+    };
+}
+
+/// Lets go of all snapshots of a stream but so many.
+macro_rules! keep_newest {
+    ($newest:literal) => {
+        concat!(
+            "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= ",
+            $crate::event_log::sql::snapshot_number!($newest)
+        )
+    };
+}
+
+/// Lets go of the snapshot of a stream that is the first one beyond so many, if those beside it are near enough.
+macro_rules! keep_spaced {
+    ($newest:literal, $spacing:literal) => {
+        concat!(
+            "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq = ",
+            $crate::event_log::sql::snapshot_number!($newest),
+            " AND ",
+            $crate::event_log::sql::snapshot_number!(concat!($newest, " - 1")),
+            " - coalesce(",
+            $crate::event_log::sql::snapshot_number!(concat!($newest, " + 1")),
+            ", 0) <= ",
+            $spacing
+        )
+    };
+}
+pub(super) use {keep_newest, keep_spaced, snapshot_number};
 
 /// Halves a stream until one place is left. Both keys grow along it, so no index is needed. What
 /// is missing was trimmed off the front, and counts as small.

@@ -326,6 +326,57 @@ pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: Event
     assert_eq!(saved[0].snapshot, Ok(of(2)));
 }
 
+pub(super) async fn snapshots_along_a_stream_keep_every_place_near(log: EventLog) {
+    let stream = stream("d");
+    fill(&log, &stream, 400).await;
+    let short = |seq: u64| Snapshot {
+        seq: Seq(seq),
+        version: Version(seq),
+        last_modified: None,
+        comments: SavedComments::default(),
+        content: Delta::new().insert("x", Attributes::NONE),
+    };
+    let places = async || log.snapshot_places(&stream).await.unwrap().iter().map(|seq| seq.0).collect::<Vec<_>>();
+    let thinning = log.clone().keeping_history(25);
+    for seq in (10..=200).step_by(10) {
+        thinning.save_snapshot(&stream, &short(seq)).await.unwrap();
+    }
+    assert_eq!(places().await, [20, 40, 60, 80, 100, 120, 140, 160, 180, 190, 200]);
+    // One that comes again changes nothing, and one that comes late makes no gap.
+    thinning.save_snapshot(&stream, &short(200)).await.unwrap();
+    for seq in [290, 300, 310] {
+        thinning.save_snapshot(&stream, &short(seq)).await.unwrap();
+    }
+    assert_eq!(places().await[8..], [180, 200, 290, 300, 310]);
+    // A long document has them as far apart as it is long.
+    let long = Snapshot { content: Delta::new().insert("x".repeat(128 * 50), Attributes::NONE), ..short(320) };
+    thinning.save_snapshot(&stream, &long).await.unwrap();
+    thinning.save_snapshot(&stream, &Snapshot { seq: Seq(330), ..long }).await.unwrap();
+    assert_eq!(places().await[8..], [180, 200, 290, 320, 330]);
+    // Without history only the newest are there, also of those that were kept before.
+    log.save_snapshot(&stream, &short(340)).await.unwrap();
+    assert_eq!(places().await, [330, 340]);
+}
+
+pub(super) async fn snapshots_are_made_again_from_the_log(log: EventLog) {
+    let stream = stream("d");
+    fill(&log, &stream, 250).await;
+    let whole = log.document(&stream, Seq(250)).await.unwrap();
+    let wrong = Snapshot { seq: Seq(7), ..Snapshot::of(&whole) };
+    log.save_snapshot(&stream, &wrong).await.unwrap();
+    let log = log.keeping_history(100);
+    log.rebuild_snapshots(&stream, Seq(250), |_| ()).await.unwrap();
+    let places: Vec<_> = log.snapshot_places(&stream).await.unwrap().iter().map(|seq| seq.0).collect();
+    assert_eq!(places, [100, 200, 250]);
+    for saved in log.saved_snapshots(&stream).await.unwrap() {
+        let mut folded = crate::projection::Document::new();
+        for change in log.changes(&stream, Seq(0), usize::try_from(saved.seq.0).unwrap()).await.unwrap() {
+            folded.apply(&change.effect).unwrap();
+        }
+        assert_eq!(saved.snapshot.unwrap().content, folded.content().to_delta());
+    }
+}
+
 pub(super) async fn revocations_are_read_in_the_order_in_which_they_came(log: EventLog) {
     assert_eq!(log.revocations(Seq(0)).await.unwrap(), []);
     let user = |name: &str| UserId::parse(name).unwrap();
@@ -398,7 +449,8 @@ macro_rules! for_every_law {
             who_expects_any_head_is_never_stale_and_gets_the_head_after
             a_stream_is_read_in_pages a_page_may_hold_large_and_odd_texts messages_are_found_by_their_ids
             versions_and_moments_lead_to_places time_never_runs_backwards_in_a_stream
-            snapshots_are_kept_for_a_while_and_can_be_dropped revocations_are_read_in_the_order_in_which_they_came streams_are_listed_by_name
+            snapshots_are_kept_for_a_while_and_can_be_dropped snapshots_along_a_stream_keep_every_place_near
+            snapshots_are_made_again_from_the_log revocations_are_read_in_the_order_in_which_they_came streams_are_listed_by_name
             attributes_and_embeds_come_back_exactly comments_are_events_among_the_edits what_could_not_be_read_is_not_written
             presence_comes_back_as_it_went_in presence_is_trimmed_and_still_tells_who_is_here
             presence_that_is_there_already_is_not_recorded_twice presence_streams_are_listed_apart

@@ -91,7 +91,7 @@ pub(super) async fn presence_is_trimmed_and_still_tells_who_is_here(log: EventLo
     assert_eq!(log.trim_presence(&document, Timestamp(30)).await.unwrap(), 1_503);
     assert_eq!(log.trim_presence(&document, Timestamp(30)).await.unwrap(), 0);
     assert_eq!(log.presence(&document).await.unwrap(), before);
-    let late = log.fold_presence(&document, SavedPresence::default()).await.unwrap();
+    let late = log.fold_presence(&document, SavedPresence::default(), Seq(u64::MAX >> 1)).await.unwrap();
     assert_eq!(late, before, "one who began to read before it was trimmed");
     // What is left is found where it was.
     let rest = log.read_presence(&document, Seq(0), 10).await.unwrap();

@@ -63,6 +63,11 @@ impl StreamName {
         &self.0
     }
 
+    /// What comes just before those documents whose ids are greater than this.
+    pub(super) fn document_after(text: &str) -> Self {
+        Self(format!("{DOCUMENT}{text}").into())
+    }
+
     /// What all presence streams come after, and nothing between.
     pub(super) fn before_presence() -> Self {
         Self(PRESENCE.into())

@@ -18,6 +18,7 @@ use super::{
     context::{ClientContext, Counted, Edits, InBothUnits},
     document::ConnectionId,
     recent::Recent,
+    serving::Order,
 };
 
 /// Something that waits to be decided.
@@ -42,6 +43,8 @@ pub enum Message {
     Edit(EditMessage),
     /// Something about a comment.
     Comment(Box<WaitingComment>),
+    /// What a server wants to be done.
+    Order(Box<Order>),
 }
 
 impl Message {
@@ -50,6 +53,7 @@ impl Message {
         match self {
             Self::Edit(edit) => &edit.received,
             Self::Comment(comment) => &comment.message.received,
+            Self::Order(order) => &order.received,
         }
     }
 }
@@ -157,6 +161,7 @@ impl Batch<'_> {
         let accepted = match &it.message {
             Message::Edit(edit) => self.accept(it, edit, clients).await,
             Message::Comment(comment) => self.accept_comment(it, comment, clients).await,
+            Message::Order(order) => self.accept_order(it, order).await,
         };
         let rejection = match accepted {
             Ok(committed) => return Ok(Outcome::Accepted(committed)),
@@ -260,7 +265,7 @@ impl Batch<'_> {
         Ok((context, origin, (U::settle(carried, content)?, transformed)))
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         (it, edit): (&Submission, &EditMessage),
         origin: Version,
@@ -302,7 +307,7 @@ impl Batch<'_> {
     }
 
     /// All edits that the working copy has.
-    fn edits(&self) -> Edits<'_> {
+    pub(super) fn edits(&self) -> Edits<'_> {
         let Self { log, stream, recent, reached, accepted, .. } = self;
         Edits { log, stream, recent, reached: *reached, batch: accepted }
     }
@@ -320,7 +325,7 @@ impl Batch<'_> {
 
 fn repeated_or_conflict(earlier: Arc<Committed>, it: &Submission) -> Outcome {
     let is_same_event = match (&earlier.what, &it.message) {
-        (Happened::Edited(_), Message::Edit(_)) => true,
+        (Happened::Edited(_), Message::Edit(_) | Message::Order(_)) => true,
         (Happened::Commented(commented, _), Message::Comment(comment)) => comment.is_same_event(&commented.change),
         (Happened::Edited(_) | Happened::Commented(..), _) => false,
     };

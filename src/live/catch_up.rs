@@ -15,8 +15,8 @@ use super::{
     Live,
     committed::Committed,
     directory::Handle,
-    document::Joined,
     fan_out::Tally,
+    opening::Joined,
     outbox::Item,
     subscriber::{Opening, Subscriber},
 };

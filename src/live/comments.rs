@@ -121,29 +121,34 @@ pub(super) struct CommentsOf {
 
 impl CommentList for CommentsOf {
     fn list(&self) -> Vec<ListedComment> {
-        let stamp = |stamp: &Option<Stamp>| stamp.as_ref().map(|it| (it.by.clone(), it.at));
-        let threads = self.document.comments().threads();
-        let of_thread = |(thread, at): (&Thread, Stretch)| {
-            let position = self.document.place(at).unwrap_or_default().counted_in(self.encoding);
-            let listed = |comment: &Arc<Comment>| {
-                let listed = ListedComment {
-                    id: comment.id.clone(),
-                    thread_id: thread.id.clone(),
-                    author_id: comment.author.clone(),
-                    author_name: comment.author_name.clone(),
-                    content: Arc::clone(&comment.content),
-                    position,
-                    quote: Arc::clone(&thread.quote),
-                    resolved: stamp(&thread.resolved),
-                    created_at: comment.created_at,
-                    updated: stamp(&comment.updated),
-                };
-                (comment.seq, listed)
-            };
-            thread.comments.iter().map(listed).collect::<Vec<_>>()
-        };
-        let mut all: Vec<_> = threads.into_iter().flat_map(of_thread).collect();
-        all.sort_by_key(|(seq, _)| *seq);
-        all.into_iter().map(|(_, listed)| listed).collect()
+        listed_comments(&self.document, self.encoding)
     }
+}
+
+/// All comments of a document in the order in which they were made, with their places in a unit.
+pub fn listed_comments(document: &Document, encoding: PositionEncoding) -> Vec<ListedComment> {
+    let stamp = |stamp: &Option<Stamp>| stamp.as_ref().map(|it| (it.by.clone(), it.at));
+    let threads = document.comments().threads();
+    let of_thread = |(thread, at): (&Thread, Stretch)| {
+        let position = document.place(at).unwrap_or_default().counted_in(encoding);
+        let listed = |comment: &Arc<Comment>| {
+            let listed = ListedComment {
+                id: comment.id.clone(),
+                thread_id: thread.id.clone(),
+                author_id: comment.author.clone(),
+                author_name: comment.author_name.clone(),
+                content: Arc::clone(&comment.content),
+                position,
+                quote: Arc::clone(&thread.quote),
+                resolved: stamp(&thread.resolved),
+                created_at: comment.created_at,
+                updated: stamp(&comment.updated),
+            };
+            (comment.seq, listed)
+        };
+        thread.comments.iter().map(listed).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = threads.into_iter().flat_map(of_thread).collect();
+    all.sort_by_key(|(seq, _)| *seq);
+    all.into_iter().map(|(_, listed)| listed).collect()
 }

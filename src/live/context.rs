@@ -171,7 +171,11 @@ impl Edits<'_> {
         Ok(context)
     }
 
-    async fn after(&self, version: Version, mut each: impl FnMut(&Committed, &CommittedEdit)) -> Result<(), ReadError> {
+    pub(super) async fn after(
+        &self,
+        version: Version,
+        mut each: impl FnMut(&Committed, &CommittedEdit),
+    ) -> Result<(), ReadError> {
         let mut edit = |it: &Committed| {
             if let Some(edit) = it.edit() {
                 each(it, edit);

@@ -11,8 +11,10 @@ use crate::{domain::DocumentId, telemetry::Metrics};
 
 use super::{
     Live,
-    document::{Command, Joined, OpenDocument},
+    document::{Command, OpenDocument},
+    opening::Joined,
     rings::Streams,
+    serving,
     subscriber::{Opening, Subscriber},
 };
 
@@ -67,7 +69,7 @@ impl Directory {
 }
 
 /// How often a document is opened anew for one who comes just when it is unloaded.
-const ATTEMPTS: usize = 10;
+pub(super) const ATTEMPTS: usize = 10;
 
 /// Counts an open document for as long as its task runs, also when that ends in a panic.
 struct Open(Metrics);
@@ -113,7 +115,7 @@ impl Live {
         }
     }
 
-    fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
+    pub(super) fn open(self: &Arc<Self>, id: &DocumentId) -> Handle {
         let mut open = self.directory.lock();
         if let Some(Entry { handle, .. }) = open.get(id)
             && !handle.is_closed()
@@ -152,6 +154,7 @@ impl Live {
                 match command {
                     Command::Join(_, _, reply) => drop(reply.send(why)),
                     Command::Leave(_, reply) => drop(reply.send(())),
+                    Command::Serve(_, reply) => drop(reply.send(Err(serving::unavailable()))),
                     Command::Submit(_)
                     | Command::Presence(_)
                     | Command::Sync(..)

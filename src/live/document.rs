@@ -13,7 +13,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, MessageId, Profile, Rejection, Seq, Timestamp, Version},
+    domain::{DocumentId, MessageId, Profile, Rejection, Timestamp, Version},
     event_log::{Append, AppendError, Expected, NewEvent, ReadError, StreamName},
     projection::Document,
     telemetry::TailRead,
@@ -23,9 +23,11 @@ use super::{
     Live,
     batch::{Batch, Clients, Outcome, Submission, Undecided},
     committed::Committed,
+    opening::Joined,
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
     rings::Streams,
+    serving::{self, Done, Order},
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
     turns::Turns,
@@ -46,6 +48,8 @@ pub enum Command {
     Presence(Box<WaitingPresence>),
     /// A connection asks for the document again, or for what came after a version.
     Sync(ConnectionId, Option<Version>, Option<MessageId>),
+    /// An edit that comes from a server. Answered once the log has it.
+    Serve(Box<Order>, oneshot::Sender<Result<Done, Rejection>>),
     /// A connection says anew who its user is to the others.
     Rename(ConnectionId, Arc<Profile>),
     /// A connection has answered a ping.
@@ -54,32 +58,6 @@ pub enum Command {
     EnterAgain,
     /// A connection ends. Answered when everything that it sent before has been answered.
     Leave(ConnectionId, oneshot::Sender<()>),
-}
-
-/// How an opening went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// The connection gets everything from here on.
-    Subscribed,
-    /// What was missed is not in memory: read it from the log up to this place, which is of this version, then come
-    /// again.
-    CatchUp(Seq, Version),
-    /// There is no such document, and it may not be made.
-    NotFound,
-    /// The log could not be read now.
-    Unavailable,
-    /// What the log has of it is damaged: it has to be mended first.
-    Damaged,
-}
-
-impl Joined {
-    /// The answer to those who wanted a document that could not be read.
-    pub(super) const fn unread(error: &ReadError) -> Self {
-        match error {
-            ReadError::Unavailable(_) => Self::Unavailable,
-            ReadError::Damaged(_) => Self::Damaged,
-        }
-    }
 }
 
 /// A batch that only needs to be appended.
@@ -186,6 +164,13 @@ impl OpenDocument {
                     self.commit(&submissions, aside).await;
                     submissions.clear();
                 }
+                Next::Command(Command::Serve(order, reply)) => match self.catch_up().await {
+                    Ok(()) => self.serve(*order, reply).await,
+                    Err(error) => {
+                        self.unread(&error);
+                        let _ = reply.send(Err(serving::unavailable()));
+                    }
+                },
                 Next::Command(Command::Join(subscriber, opening, reply)) => match self.catch_up().await {
                     Ok(()) => self.join(*subscriber, opening, reply),
                     Err(error) => {
@@ -268,9 +253,10 @@ impl OpenDocument {
         }
     }
 
-    async fn commit(&mut self, submissions: &[Submission], aside: Aside) {
+    pub(super) async fn commit(&mut self, submissions: &[Submission], aside: Aside) -> Vec<Outcome> {
         if submissions.is_empty() {
-            return self.hear_aside(aside, self.document.version(), &[], &[]);
+            self.hear_aside(aside, self.document.version(), &[], &[]);
+            return Vec::new();
         }
         let before = self.document.version();
         let outcome = match self.try_commit(submissions).await {
@@ -284,6 +270,7 @@ impl OpenDocument {
         self.answer(submissions, &outcome);
         self.hear_aside(aside, before, submissions, &outcome);
         self.live.metrics.batch_size(submissions.len());
+        outcome
     }
 
     /// Decides and appends, again and again while others are faster.

@@ -17,6 +17,7 @@ mod outbox;
 mod presence;
 mod recent;
 mod rings;
+mod serving;
 mod snapshots;
 mod subscriber;
 mod tail;
@@ -29,13 +30,15 @@ use tokio_util::task::TaskTracker;
 use crate::{clock::Clock, domain::CommentLimits, event_log::EventLog, settings, telemetry::Metrics};
 
 pub use batch::{Message, Submission};
-pub use comments::WaitingComment;
+pub use comments::{WaitingComment, listed_comments};
 pub use committed::ClientKey;
 pub use directory::Handle;
-pub use document::{Command, ConnectionId, Joined};
+pub use document::{Command, ConnectionId};
 pub use node::Node;
+pub use opening::Joined;
 pub use outbox::{Goodbye, Item, Outbox, Taken};
 pub use presence::{PresenceMessage, WaitingPresence};
+pub use serving::{Done, Order, Restore, Task};
 pub use subscriber::Subscriber;
 
 use directory::Directory;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::{MessageId, Timestamp, Version},
+    domain::{MessageId, Seq, Timestamp, Version},
+    event_log::ReadError,
     projection::Arrival,
     protocol::document::{CommentList, Sync},
     telemetry::{Resume, Sent},
@@ -14,10 +15,36 @@ use crate::{
 use super::{
     comments::CommentsOf,
     committed::Committed,
-    document::{ConnectionId, Joined, OpenDocument},
+    document::{ConnectionId, OpenDocument},
     outbox::{Goodbye, Item},
     subscriber::{Opening, Subscriber},
 };
+
+/// How an opening went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// The connection gets everything from here on.
+    Subscribed,
+    /// What was missed is not in memory: read it from the log up to this place, which is of this version, then come
+    /// again.
+    CatchUp(Seq, Version),
+    /// There is no such document, and it may not be made.
+    NotFound,
+    /// The log could not be read now.
+    Unavailable,
+    /// What the log has of it is damaged: it has to be mended first.
+    Damaged,
+}
+
+impl Joined {
+    /// The answer to those who wanted a document that could not be read.
+    pub(super) const fn unread(error: &ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(_) => Self::Unavailable,
+            ReadError::Damaged(_) => Self::Damaged,
+        }
+    }
+}
 
 impl OpenDocument {
     pub(super) fn join(&mut self, subscriber: Subscriber, opening: Opening, reply: oneshot::Sender<Joined>) {

@@ -137,7 +137,7 @@ impl Refusal {
             Rejection::OutOfBounds { end, length } => {
                 refuse(ErrorCode::InvalidOperation).with("end", *end).with("document_length", *length)
             }
-            Rejection::DoesNotFit(_) => refuse(ErrorCode::InvalidOperation),
+            Rejection::DoesNotFit(_) | Rejection::DocumentExists => refuse(ErrorCode::InvalidOperation),
             Rejection::DocumentTooLarge { length, limit } => {
                 let refusal = refuse(ErrorCode::DocumentTooLarge).with("would_have", *length).with("limit", *limit);
                 refusal.with("setting", "limits.document_length")
@@ -162,6 +162,7 @@ impl Refusal {
                 .with("would_have", *would_have)
                 .with("limit", *limit)
                 .with("setting", *setting),
+            Rejection::NoSuchDocument => refuse(ErrorCode::DocumentNotFound),
             Rejection::MessageIdConflict => refuse(ErrorCode::MessageIdConflict),
             Rejection::StorageUnavailable { .. } => refuse(ErrorCode::StorageUnavailable),
         }

@@ -29,6 +29,7 @@ impl Serialize for ContentJson<'_> {
 }
 
 /// `[{"retain": 3}, {"insert": "text", "attributes": {…}}, {"delete": 1}]`
+#[derive(Debug)]
 pub struct OpsJson<'a>(pub &'a [Op]);
 
 impl Serialize for OpsJson<'_> {

@@ -3,6 +3,7 @@
 pub mod document;
 mod error;
 pub mod frames;
+pub mod history;
 mod json;
 
 pub use error::{ErrorCode, Refusal};

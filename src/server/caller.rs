@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::auth::{GuestQuery, Identity, Permission, carried};
+use crate::{
+    auth::{GuestQuery, Identity, Permission, carried},
+    domain::DocumentId,
+};
 
 use super::{Shared, problem::Problem};
 
@@ -22,6 +25,15 @@ pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Res
         Some(until) => Err(Problem::new(StatusCode::FORBIDDEN, format!("you are banned until {}", until.to_rfc3339()))),
         None => Ok(identity),
     }
+}
+
+/// Whether they may do something with a document.
+pub(super) fn check_on(identity: &Identity, id: &DocumentId, needed: Permission) -> Result<(), Problem> {
+    if identity.permissions.on(id).allows(needed) {
+        return Ok(());
+    }
+    let needed = needed.long();
+    Err(Problem::new(StatusCode::FORBIDDEN, format!("this needs the permission `{needed}` on this document")))
 }
 
 /// Whether they may do what concerns the whole service.

@@ -12,6 +12,7 @@ mod people;
 mod permission;
 mod problem;
 mod request;
+mod rest;
 mod revocations;
 mod revoke;
 mod routes;
@@ -40,6 +41,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -82,6 +84,8 @@ pub struct Shared {
     revocations: Revocations,
     address_connections: Buckets<IpAddr>,
     user_connections: Buckets<UserId>,
+    /// Turns for questions that may take long: answering them must not keep everybody else from the log.
+    long_questions: Semaphore,
 }
 
 /// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
@@ -103,6 +107,8 @@ impl Drop for Place {
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a plain HTTP connection may take to end when the server stops.
 const HTTP_GRACE: Duration = Duration::from_secs(1);
+/// Questions that may take long and are answered at the same time.
+const LONG_QUESTIONS: usize = 8;
 /// After a failure to accept (out of file descriptors), a pause instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -121,6 +127,7 @@ impl Shared {
             people,
             address_connections: Buckets::new(limits.address_connections),
             user_connections: Buckets::new(limits.user_connections),
+            long_questions: Semaphore::new(LONG_QUESTIONS),
             live,
             log,
             authenticator,

@@ -15,7 +15,7 @@ use super::{
     problem::Problem,
     request,
     request::OpenRequest,
-    revoke,
+    rest, revoke,
 };
 
 /// A log that takes longer for one small write is not ready.
@@ -28,6 +28,8 @@ pub(super) type Routes = BoxedFilter<(warp::reply::Response,)>;
 pub(super) fn all(shared: &Arc<Shared>) -> Routes {
     documents(shared)
         .or(revoke::route(shared))
+        .unify()
+        .or(rest::route(shared))
         .unify()
         .or(get(shared, "healthz", |_| async { text("ok\n") }))
         .unify()

@@ -200,8 +200,10 @@ sections! {
         every_events: u64 = 1_000, in 1..=100_000_000;
         /// After how many bytes of events one is saved, if that comes first.
         every_bytes: usize as Bytes = MIB, in KIB..=GIB;
-        /// How many are kept per document.
+        /// How many are kept per document, the newest.
         keep: u32 = 2, in 1..=1_000;
+        /// Of the older ones as many are kept as it takes that so many events lie between two; 0 keeps none.
+        history_every: u64 = 2_500, in 0..=100_000_000;
     }
 
     /// Who is in a document, and where.

@@ -111,7 +111,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     );
     assert_eq!(
         problem(&[("prod.toml", "[snapshots]\ncompression = \"none\"")], &[]),
-        "snapshots.compression (in prod.toml): is not a setting; the keys of snapshots are every_events, every_bytes, keep"
+        "snapshots.compression (in prod.toml): is not a setting; the keys of snapshots are every_events, every_bytes, keep, history_every"
     );
 }
 

@@ -19,6 +19,7 @@ mod metrics;
 mod postgres_faults;
 mod presence;
 mod protocol;
+mod rest;
 mod slow_reader;
 mod storage_faults;
 mod support;

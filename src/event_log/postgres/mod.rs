@@ -16,6 +16,7 @@ mod write;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    ops::Range,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -33,7 +34,9 @@ pub(super) use open::Settings;
 
 use super::{
     AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
-    port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
+    port::{
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRows, Refusal, Row, SnapshotRow,
+    },
     sql::{self, Columns, limited, signed},
 };
 use crate::{
@@ -162,7 +165,7 @@ impl Postgres {
         Ok(changed.rows_affected())
     }
 
-    async fn save(&self, stream: &StreamName, snapshot: SnapshotRow, keep: u32) -> Result<(), Unavailable> {
+    async fn save(&self, stream: &StreamName, snapshot: SnapshotRow, keep: Keep) -> Result<(), Unavailable> {
         let mut reader = self.readers.take().await?;
         let save = async {
             let mut transaction = reader.connection.begin().await?;
@@ -174,8 +177,17 @@ impl Postgres {
                 .bind(&*snapshot.content)
                 .execute(&mut *transaction)
                 .await?;
-            let forget = sqlx::query(KEEP_SNAPSHOTS).bind(stream.as_str()).bind(i64::from(keep));
-            forget.execute(&mut *transaction).await?;
+            let forget = match keep {
+                Keep::All => None,
+                Keep::Newest(newest) => Some(sqlx::query(KEEP_NEWEST).bind(stream.as_str()).bind(i64::from(newest))),
+                Keep::Spaced { newest, spacing } => {
+                    let query = sqlx::query(KEEP_SPACED).bind(stream.as_str());
+                    Some(query.bind(i64::from(newest)).bind(signed(spacing)))
+                }
+            };
+            if let Some(forget) = forget {
+                forget.execute(&mut *transaction).await?;
+            }
             transaction.commit().await
         };
         within(self.settings.patience.answer, save).await?;
@@ -194,9 +206,8 @@ const SAVE_SNAPSHOT: &str = "INSERT INTO snapshots (stream, seq, version, last_m
     SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1
     ON CONFLICT (stream, seq) DO UPDATE SET version = excluded.version, last_modified = excluded.last_modified,
         content = excluded.content";
-const KEEP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
-    AND seq NOT IN (SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
-                    ORDER BY seq DESC LIMIT $2)";
+const KEEP_NEWEST: &str = sql::keep_newest!("$2");
+const KEEP_SPACED: &str = sql::keep_spaced!("$2", "$3");
 /// Notifications cross the borders of schemas, and another schema of the database may hold another log.
 const CHANNEL: &str = "SELECT 'scriptorium_' || coalesce(current_schema(), '')::regnamespace::oid";
 
@@ -296,7 +307,7 @@ impl Adapter for Postgres {
         self.all(query, sql::stream).boxed()
     }
 
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()> {
         self.save(stream, snapshot, keep).boxed()
     }
 
@@ -305,8 +316,13 @@ impl Adapter for Postgres {
         self.one(query, sql::snapshot).boxed()
     }
 
-    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
-        self.change(sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.as_str())).boxed()
+    fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>> {
+        self.all(sqlx::query(sql::SNAPSHOT_PLACES).bind(stream.as_str()), |row| row.count(0).map(Seq)).boxed()
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64> {
+        let query = sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.as_str());
+        self.change(query.bind(signed(places.start.0)).bind(signed(places.end.0))).boxed()
     }
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {

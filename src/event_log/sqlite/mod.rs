@@ -11,7 +11,7 @@ mod trouble;
 mod wal;
 mod writer;
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sqlx::SqlitePool;
@@ -22,7 +22,9 @@ pub(super) use open::Settings;
 
 use super::{
     AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
-    port::{Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Key, NewRows, Refusal, Row, SnapshotRow},
+    port::{
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRows, Refusal, Row, SnapshotRow,
+    },
     sql::{self, Columns, limited, signed, unsigned},
 };
 use crate::{
@@ -166,7 +168,7 @@ impl Adapter for Sqlite {
         read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream).collect() })
     }
 
-    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: u32) -> Answer<'a, ()> {
+    fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()> {
         async move { self.write(Task::SaveSnapshot(stream.clone(), snapshot, keep)).await.map(|_| ()) }.boxed()
     }
 
@@ -175,8 +177,13 @@ impl Adapter for Sqlite {
         read(async { query.fetch_optional(&self.readers).await?.as_ref().map(sql::snapshot).transpose() })
     }
 
-    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, u64> {
-        self.write(Task::DropSnapshots(stream.clone())).boxed()
+    fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>> {
+        let query = sqlx::query(sql::SNAPSHOT_PLACES).bind(stream.shared());
+        read(async { query.fetch_all(&self.readers).await?.iter().map(|row| row.count(0).map(Seq)).collect() })
+    }
+
+    fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64> {
+        self.write(Task::DropSnapshots(stream.clone(), places)).boxed()
     }
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {

@@ -3,7 +3,7 @@
 //! It owns the only connection that writes. Everything that waits in its queue when a transaction has
 //! ended goes into the next one; there is no timer. The queue is bounded, and whoever finds it full waits.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::{
@@ -22,7 +22,7 @@ use crate::{
     domain::{NodeId, Seq},
     event_log::{
         Head, Life, StreamName, Unavailable, UnavailableKind,
-        port::{Import, ImportRefusal, NewRows, Refusal, SnapshotRow},
+        port::{Import, ImportRefusal, Keep, NewRows, Refusal, SnapshotRow},
         sql::{self, Columns, signed},
     },
     telemetry::Metrics,
@@ -40,8 +40,8 @@ pub(super) enum Command {
 
 /// Writes other than appends.
 pub(super) enum Task {
-    SaveSnapshot(StreamName, SnapshotRow, u32),
-    DropSnapshots(StreamName),
+    SaveSnapshot(StreamName, SnapshotRow, Keep),
+    DropSnapshots(StreamName, Range<Seq>),
     Trim(StreamName, Seq),
     /// Answered with its incarnation.
     BeginLife(NodeId, u64, Duration),
@@ -230,14 +230,28 @@ async fn roll_back(connection: &mut SqliteConnection) {
 async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<u64> {
     let of = |sql, life: &Life| sqlx::query(sql).bind(life.node.to_string()).bind(signed(life.incarnation));
     let query = match task {
-        Task::SaveSnapshot(stream, snapshot, keep) => sqlx::query(SAVE_SNAPSHOT)
-            .bind(stream.shared())
-            .bind(signed(snapshot.seq.0))
-            .bind(signed(snapshot.version.0))
-            .bind(snapshot.last_modified.map(|moment| moment.0))
-            .bind(snapshot.content)
-            .bind(i64::from(keep)),
-        Task::DropSnapshots(stream) => sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.shared()),
+        Task::SaveSnapshot(stream, snapshot, keep) => {
+            let statements = match keep {
+                Keep::All => SAVE_SNAPSHOT,
+                Keep::Newest(_) => SAVE_AND_KEEP_NEWEST,
+                Keep::Spaced { .. } => SAVE_AND_KEEP_SPACED,
+            };
+            let query = sqlx::query(statements)
+                .bind(stream.shared())
+                .bind(signed(snapshot.seq.0))
+                .bind(signed(snapshot.version.0))
+                .bind(snapshot.last_modified.map(|moment| moment.0))
+                .bind(snapshot.content);
+            match keep {
+                Keep::All => query,
+                Keep::Newest(newest) => query.bind(i64::from(newest)),
+                Keep::Spaced { newest, spacing } => query.bind(i64::from(newest)).bind(signed(spacing)),
+            }
+        }
+        Task::DropSnapshots(stream, places) => {
+            let query = sqlx::query(sql::DROP_SNAPSHOTS).bind(stream.shared());
+            query.bind(signed(places.start.0)).bind(signed(places.end.0))
+        }
         Task::Trim(stream, to) => sqlx::query(sql::TRIM).bind(stream.shared()).bind(signed(to.0)),
         Task::BeginLife(node, at_least, lease) => {
             let query = sqlx::query(sql::BEGIN_LIFE).bind(node.to_string()).bind(signed(at_least));
@@ -253,9 +267,14 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
     Ok(query.execute(connection).await?.rows_affected())
 }
 
-const SAVE_SNAPSHOT: &str = "BEGIN IMMEDIATE;
-    INSERT OR REPLACE INTO snapshots (stream, seq, version, last_modified, content)
-        SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1;
-    DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq NOT IN
-        (SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq DESC LIMIT $6);
-    COMMIT";
+macro_rules! insert_snapshot {
+    () => {
+        "INSERT OR REPLACE INTO snapshots (stream, seq, version, last_modified, content)
+            SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1"
+    };
+}
+const SAVE_SNAPSHOT: &str = insert_snapshot!();
+const SAVE_AND_KEEP_NEWEST: &str =
+    concat!("BEGIN IMMEDIATE; ", insert_snapshot!(), "; ", sql::keep_newest!("$6"), "; COMMIT");
+const SAVE_AND_KEEP_SPACED: &str =
+    concat!("BEGIN IMMEDIATE; ", insert_snapshot!(), "; ", sql::keep_spaced!("$6", "$7"), "; COMMIT");

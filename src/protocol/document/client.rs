@@ -177,13 +177,7 @@ impl Reader {
     fn read_edit(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
         let edit: EditData = read(data.get(), "data")?;
         self.check_document(edit.document_id.as_deref())?;
-        let Some(base) = base(edit.version, edit.base_version)? else {
-            return Err(Refusal::invalid("data.version", "the last version that this client has received"));
-        };
-        let after = parse_message_id(edit.after.as_deref(), "data.after")?;
-        let (operation, end) = read_operation(edit.operation, self.encoding, &self.limits)?;
-        let received = Arc::from(data.to_owned());
-        Ok(ClientEvent::Edit(EditMessage { operation, end, base, after, received }))
+        edit_message(edit, Arc::from(data.to_owned()), self.encoding, &self.limits).map(ClientEvent::Edit)
     }
 
     fn read_sync(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
@@ -223,6 +217,27 @@ pub(super) fn base(version: Option<u64>, base_version: Option<u64>) -> Result<Op
         }
         (version, base) => Ok(version.or(base).map(Version)),
     }
+}
+
+/// Reads an edit that came without an envelope, in UTF-16 units.
+pub fn read_edit(data: Arc<RawValue>, limits: &EditLimits) -> Result<EditMessage, Refusal> {
+    check_depth(data.get())?;
+    let edit: EditData = read(data.get(), "data")?;
+    edit_message(edit, data, PositionEncoding::Utf16, limits)
+}
+
+fn edit_message(
+    edit: EditData,
+    received: Arc<RawValue>,
+    encoding: PositionEncoding,
+    limits: &EditLimits,
+) -> Result<EditMessage, Refusal> {
+    let Some(base) = base(edit.version, edit.base_version)? else {
+        return Err(Refusal::invalid("data.version", "the last version that this client has received"));
+    };
+    let after = parse_message_id(edit.after.as_deref(), "data.after")?;
+    let (operation, end) = read_operation(edit.operation, encoding, limits)?;
+    Ok(EditMessage { operation, end, base, after, received })
 }
 
 /// Reads the operation of an edit that the log has, from `data` as it was sent. `None` if it is not one.

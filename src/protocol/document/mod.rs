@@ -9,7 +9,7 @@ mod server;
 mod steps;
 mod system;
 
-pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_sent};
+pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_edit, read_sent};
 pub use comment::{CommentKind, CommentMessage, QUOTE};
 pub use comment_event::{AnchorsJson, CommentAck, CommentList, ListedComment, comment_ack, comment_event};
 pub use operation::{EditLimits, SentOperation};

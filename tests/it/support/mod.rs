@@ -9,6 +9,7 @@ pub(crate) mod model;
 #[path = "../../support/postgres.rs"]
 pub(crate) mod postgres;
 pub(crate) mod remarks;
+pub(crate) mod rest;
 pub(crate) mod say;
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -1,0 +1,190 @@
+//! Looking back: `cargo bench --bench history -- [--edits N] [--trace FILE.json.gz] [--every N] [--postgres]`.
+//!
+//! Writes a document edit by edit into a log with the snapshots that the service would save, and measures: the way to a
+//! random version (warm, and the first of each on a log just opened), the bytes of events and of snapshots per edit, the
+//! feed, and `rebuild`. Without a trace the edits are made up: at random places, three inserts for each deletion.
+//! `--postgres` is the server that `TEST_DATABASE_URL` names, in a schema of its own.
+
+#![expect(clippy::disallowed_methods, reason = "measures real time")]
+#![expect(clippy::print_stdout, reason = "the table is the result")]
+#![expect(clippy::cast_precision_loss, reason = "a measurement has fewer digits than that")]
+
+use std::{error::Error, fs::File, io::BufReader, sync::Arc, time::Instant};
+
+use flate2::read::GzDecoder;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use scriptorium::{
+    domain::{
+        Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
+    },
+    event_log::{Append, EventLog, Expected, NewEvent, Options, Position, Snapshot, StreamName},
+    history::{self, When},
+    projection::Document,
+    telemetry::Metrics,
+    text::{Attributes, Delta, Utf16},
+};
+use serde_json::{Value, json, value::to_raw_value};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Events in one append.
+const BATCH: usize = 500;
+/// Questions for random versions.
+const QUESTIONS: usize = 500;
+/// After so many events the service saves a snapshot, when it has no other settings.
+const SAVED_EVERY: usize = 1_000;
+
+fn main() -> Outcome<()> {
+    tokio::runtime::Runtime::new()?.block_on(run())
+}
+
+async fn run() -> Outcome<()> {
+    let (mut edits, mut trace, mut every, mut is_postgres) = (259_778, None, 2_500, false);
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--edits" => edits = value()?.parse()?,
+            "--trace" => trace = Some(value()?),
+            "--every" => every = value()?.parse()?,
+            "--postgres" => is_postgres = true,
+            unknown => return Err(format!("unknown argument {unknown}").into()),
+        }
+    }
+    let changes = match trace {
+        Some(file) => recorded(&file)?,
+        None => made_up(edits),
+    };
+    let folder = tempfile::tempdir()?;
+    let url =
+        if is_postgres { schema().await? } else { format!("sqlite://{}", folder.path().join("log.db").display()) };
+    let open = async || -> Outcome<EventLog> {
+        let options = Options { url: url.clone(), readers: 4, lanes: 4, metrics: Metrics::new() };
+        Ok(EventLog::open(options).await?.keeping_history(every))
+    };
+    let (id, log) = (DocumentId::parse("long")?, open().await?);
+    write(&log, &id, &changes).await?;
+    log.close().await;
+    println!("{} edits, a snapshot at least every {every}", changes.len());
+
+    let mut chance = SmallRng::seed_from_u64(1);
+    let log = open().await?;
+    for name in ["the first time", "warm"] {
+        let mut times = Vec::new();
+        for _ in 0..QUESTIONS {
+            let version = Version(chance.random_range(0..=changes.len() as u64));
+            let began = Instant::now();
+            let place = history::find(&log, &id, When::Version(version)).await?;
+            let document = history::document(&log, &place, |_| ()).await?;
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            assert_eq!(document.version(), version);
+        }
+        times.sort_by(f64::total_cmp);
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        println!("a random version, {name:<14}: p50 {:7.2} ms, p99 {:7.2} ms", at(50), at(99));
+    }
+    let [events, snapshots] = bytes(&url).await?;
+    let per_edit = |bytes: i64| bytes as f64 / changes.len() as f64;
+    println!("texts of events {:6.1} bytes per edit, of snapshots {:6.1}", per_edit(events), per_edit(snapshots));
+
+    let (began, mut position, mut read) = (Instant::now(), Position(0), 0);
+    loop {
+        let page = log.read_all(position, 1_000).await?;
+        let Some(last) = page.last() else { break };
+        (position, read) = (last.position, read + page.len());
+    }
+    println!("the feed {:9.0} events per second", read as f64 / began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    log.rebuild_snapshots(&StreamName::document(&id), Seq(changes.len() as u64), |_| ()).await?;
+    println!("rebuild  {:9.0} events per second", changes.len() as f64 / began.elapsed().as_secs_f64());
+    log.close().await;
+    Ok(())
+}
+
+async fn write(log: &EventLog, id: &DocumentId, changes: &[Delta<Utf16>]) -> Outcome<()> {
+    let (stream, mut document) = (StreamName::document(id), Document::new());
+    let (user, client) = (UserId::parse("ann")?, ClientId::parse("ann-1")?);
+    for batch in changes.chunks(BATCH) {
+        let (expected, recorded_at) = (Expected::At(document.seq()), Timestamp(document.version().0.cast_signed()));
+        let mut events = Vec::with_capacity(batch.len());
+        for applied in batch {
+            let data = json!({"operation": {"type": "insert", "position": applied.base_length(), "content": "x"}, "version": document.version()});
+            let cause = Cause {
+                user: user.clone(),
+                client: client.clone(),
+                base: document.version(),
+                origin: document.version(),
+                after: None,
+                encoding: PositionEncoding::Utf16,
+                received: to_raw_value(&data)?.into(),
+            };
+            document.edit(applied)?;
+            let edited = Edited {
+                applied: applied.clone(),
+                in_code_points: None,
+                transformed: false,
+                placed: Vec::new(),
+                cause: Arc::new(cause),
+            };
+            let message_id = MessageId::parse(&uuid::Uuid::now_v7().to_string())?;
+            events.push(NewEvent { message_id, version: document.version(), event: Event::Edited(edited) });
+        }
+        log.append(Append { stream: stream.clone(), expected, recorded_at, events }).await?;
+        if document.seq().0.is_multiple_of(SAVED_EVERY as u64) {
+            log.save_snapshot(&stream, &Snapshot::of(&document)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn made_up(edits: usize) -> Vec<Delta<Utf16>> {
+    let (mut chance, mut length) = (SmallRng::seed_from_u64(7), 0_usize);
+    let one = |_| {
+        let at = chance.random_range(0..=length);
+        if chance.random_range(0..4) == 0 && at < length {
+            length -= 1;
+            Delta::new().retain(at).delete(1)
+        } else {
+            length += 1;
+            Delta::new().retain(at).insert("x", Attributes::NONE)
+        }
+    };
+    (0..edits).map(one).collect()
+}
+
+/// An editing trace whose transactions are `{"patches": [[at, deleted, inserted], …]}`.
+fn recorded(file: &str) -> Outcome<Vec<Delta<Utf16>>> {
+    let trace: Value = serde_json::from_reader(BufReader::new(GzDecoder::new(File::open(file)?)))?;
+    let patch = |delta: Delta<Utf16>, patch: &Value| {
+        let count = |index: usize| usize::try_from(patch[index].as_u64().unwrap_or_default()).unwrap_or_default();
+        let text = patch[2].as_str().unwrap_or_default();
+        delta.compose(&Delta::new().retain(count(0)).insert(text, Attributes::NONE).delete(count(1)))
+    };
+    let change = |step: &Value| step["patches"].as_array().into_iter().flatten().fold(Delta::new(), patch);
+    Ok(trace["txns"].as_array().ok_or("the trace has no transactions")?.iter().map(change).collect())
+}
+
+async fn schema() -> Outcome<String> {
+    let server = std::env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL names no server")?;
+    let mut connection = PgConnection::connect(&server).await?;
+    let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
+    sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await?;
+    println!("measured in the schema {name}, which stays");
+    let mark = if server.contains('?') { '&' } else { '?' };
+    Ok(format!("{server}{mark}options[search_path]={name}"))
+}
+
+/// Of the texts of all events, and of all snapshots.
+async fn bytes(url: &str) -> Outcome<[i64; 2]> {
+    const EVENTS: &str = "SELECT CAST(sum(length(body) + length(cause) + length(message_id)) AS BIGINT) FROM events";
+    const SNAPSHOTS: &str = "SELECT CAST(coalesce(sum(length(content)), 0) AS BIGINT) FROM snapshots";
+    if url.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(url).await?;
+        let events = sqlx::query_scalar(EVENTS).fetch_one(&mut connection).await?;
+        return Ok([events, sqlx::query_scalar(SNAPSHOTS).fetch_one(&mut connection).await?]);
+    }
+    let mut connection = PgConnection::connect(url).await?;
+    let events = sqlx::query_scalar(EVENTS).fetch_one(&mut connection).await?;
+    Ok([events, sqlx::query_scalar(SNAPSHOTS).fetch_one(&mut connection).await?])
+}

@@ -1,0 +1,84 @@
+//! Snapshots along the whole of a stream, so that every place of it is near one.
+//!
+//! What it costs and what it saves are two sides of one number. Between two of them there are `history_every`
+//! events, and for a long document as many as take the room of a snapshot if those are more: so they never take more
+//! room than a part of the log itself, and whoever goes to a place folds so many events at most, or reads about as
+//! much as the document is long. The setting is `snapshots.history_every`.
+
+use super::{
+    EventLog, ReadError, Snapshot, StreamName, Unavailable, encode_snapshot,
+    port::{ALL_PLACES, Keep, SnapshotRow},
+};
+use crate::{domain::Seq, projection::Document};
+
+/// What an event takes in a database, with its share of the indexes, is more than this.
+const EVENT_BYTES: u64 = 128;
+
+impl EventLog {
+    /// Which of the others to keep with a snapshot.
+    pub(super) fn keep(&self, row: &SnapshotRow) -> Keep {
+        let newest = self.snapshots_kept;
+        match self.spacing(row) {
+            Some(spacing) => Keep::Spaced { newest, spacing },
+            None => Keep::Newest(newest),
+        }
+    }
+
+    fn spacing(&self, row: &SnapshotRow) -> Option<u64> {
+        Some(self.history_every?.max(row.content.len() as u64 / EVENT_BYTES))
+    }
+
+    /// Folds what comes after `document` into it, up to and including `to`, as [`Self::fold`], and where the way is
+    /// long saves snapshots on it: of a log that was written without, the next reader has it short. What cannot be saved
+    /// is not.
+    pub async fn fold_with_landmarks(
+        &self,
+        stream: &StreamName,
+        document: &mut Document,
+        to: Seq,
+        mut progress: impl FnMut(Seq),
+    ) -> Result<(), ReadError> {
+        while let Some(next) = self.next_landmark(document)
+            && next < to
+        {
+            self.fold(stream, document, next, &mut progress).await?;
+            if let Err(error) = self.mark(stream, document).await {
+                tracing::warn!(%stream, seq = %document.seq(), %error, "a snapshot on the way was not saved");
+            }
+        }
+        self.fold(stream, document, to, progress).await
+    }
+
+    /// Drops the snapshots of a stream and folds them again, those along it and one of its end. What was made before a
+    /// failure is right, and what was not reached stays as it was.
+    pub async fn rebuild_snapshots(
+        &self,
+        stream: &StreamName,
+        end: Seq,
+        mut progress: impl FnMut(Seq),
+    ) -> Result<(), ReadError> {
+        let (mut document, mut last) = (Document::new(), Seq(0));
+        loop {
+            let next = self.next_landmark(&document).unwrap_or(end).min(end);
+            self.fold(stream, &mut document, next, &mut progress).await?;
+            self.mark(stream, &document).await?;
+            self.adapter.drop_snapshots(stream, last..next).await?;
+            last = next.next();
+            if next == end {
+                break;
+            }
+        }
+        self.adapter.drop_snapshots(stream, last..ALL_PLACES.end).await?;
+        Ok(())
+    }
+
+    /// Where the next snapshot belongs after the one at this place.
+    fn next_landmark(&self, document: &Document) -> Option<Seq> {
+        let length = document.content().length::<crate::text::Utf16>() as u64;
+        Some(Seq(document.seq().0 + self.history_every?.max(length / EVENT_BYTES)))
+    }
+
+    async fn mark(&self, stream: &StreamName, document: &Document) -> Result<(), Unavailable> {
+        self.adapter.save_snapshot(stream, encode_snapshot(&Snapshot::of(document))?, Keep::All).await
+    }
+}

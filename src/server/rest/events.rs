@@ -1,0 +1,126 @@
+//! Recorded events: of one document, and of everything.
+
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::{
+    auth::Permission,
+    domain::{DocumentId, Seq},
+    event_log::{EventLog, Position, ReadError, StreamName},
+    history::{self, When},
+    protocol::history::{Record, Source as Named, event_as_json},
+    server::{caller, problem::Problem},
+};
+
+use super::{
+    Ask,
+    answer::{self, Answer},
+    query::bad,
+    stream::{self, Format, Wish},
+};
+
+/// Events in a page, and at most.
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 1_000;
+
+/// `GET /v1/documents/{id}/events`
+pub(super) async fn of_document(ask: &Ask, id: &DocumentId) -> Answer {
+    let place = history::find(&ask.shared.log, id, When::Now).await?;
+    events(ask, Source::Document(id.clone(), place.stream), Some(place.seq.0)).await
+}
+
+/// `GET /v1/events`: of all streams, in the order of their commits.
+pub(super) async fn feed(ask: &Ask) -> Answer {
+    caller::check_everywhere(&ask.identity, Permission::Admin)?;
+    events(ask, Source::Feed, None).await
+}
+
+async fn events(ask: &Ask, source: Source, end: Option<u64>) -> Answer {
+    let after = match ask.headers.get("last-event-id") {
+        Some(id) => {
+            let number = id.to_str().ok().and_then(|id| id.parse().ok());
+            number.ok_or_else(|| bad("`Last-Event-ID` must be the id of an event of this stream"))?
+        }
+        None => ask.query.number("after", 0..=u64::MAX)?.unwrap_or_default(),
+    };
+    let follow = ask.query.flag("follow")?;
+    let Some(format) = wanted(&ask.headers) else {
+        if follow == Some(true) {
+            return Err(bad("`follow` needs `Accept: application/x-ndjson` or `Accept: text/event-stream`"));
+        }
+        let limit = ask.query.number("limit", 1..=LARGEST_PAGE)?.unwrap_or(PAGE);
+        let page = source.page(&ask.shared.log, after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+        let next = page.last().map_or(after, |(place, _)| *place);
+        let events: Vec<_> = page.into_iter().map(|(_, event)| event).collect();
+        return Ok(answer::json(StatusCode::OK, &json!({"events": events, "next": next})));
+    };
+    let limit = ask.query.number("limit", 1..=u64::MAX)?;
+    // An `EventSource` whose stream ends asks again at once: it may as well stay.
+    let follow = follow.unwrap_or(format == Format::EventStream);
+    stream::open(ask, source, Wish { format, after, limit, end: (!follow).then_some(end.unwrap_or(u64::MAX)) })
+}
+
+/// The form that an asker wants a stream in; `None` for a page.
+fn wanted(headers: &HeaderMap) -> Option<Format> {
+    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|list| list.split(',')).find_map(|kind| {
+        match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/x-ndjson" => Some(Some(Format::Lines)),
+            "text/event-stream" => Some(Some(Format::EventStream)),
+            "application/json" => Some(None),
+            _ => None,
+        }
+    })?
+}
+
+/// Where events come from.
+pub(super) enum Source {
+    Document(DocumentId, StreamName),
+    Feed,
+}
+
+impl Source {
+    /// Up to `limit` events after a place, each with its own; none only at the end.
+    pub(super) async fn page(&self, log: &EventLog, after: u64, limit: usize) -> Result<Vec<(u64, Value)>, Problem> {
+        Ok(self.read(log, after, limit).await?)
+    }
+
+    async fn read(&self, log: &EventLog, after: u64, limit: usize) -> Result<Vec<(u64, Value)>, ReadError> {
+        // Databases know no greater numbers.
+        let after = after.min(u64::MAX >> 1);
+        match self {
+            Self::Document(id, stream) => {
+                let page = log.read(stream, Seq(after), limit).await?;
+                let event = |it: crate::event_log::Recorded| {
+                    let stream = Named::Document(id);
+                    let record = Record {
+                        stream,
+                        seq: it.seq,
+                        version: it.version,
+                        message_id: &it.message_id,
+                        recorded_at: it.recorded_at,
+                    };
+                    (it.seq.0, event_as_json(&record, Some(&it.event)))
+                };
+                Ok(page.into_iter().map(event).collect())
+            }
+            Self::Feed => {
+                let page = log.read_all(Position(after), limit).await?;
+                let event = |it: crate::event_log::Published| {
+                    let id = it.stream.document_id();
+                    let record = Record {
+                        stream: id.as_ref().map_or(Named::Stream(it.stream.as_str()), Named::Document),
+                        seq: it.seq,
+                        version: it.version,
+                        message_id: &it.message_id,
+                        recorded_at: it.recorded_at,
+                    };
+                    let mut json = event_as_json(&record, it.event.as_ref());
+                    json["position"] = it.position.0.into();
+                    (it.position.0, json)
+                };
+                Ok(page.into_iter().map(event).collect())
+            }
+        }
+    }
+}

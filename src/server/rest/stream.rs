@@ -1,0 +1,162 @@
+//! Events as they come, for as long as somebody reads them.
+//!
+//! A task reads a page, and hands it over when the one before has been taken: it holds two of them at most, and a slow
+//! reader makes nobody else wait. It ends when the reader has gone, or takes nothing for `heartbeat.timeout`; when the
+//! token is over or its owner is shut out; and when the service stops.
+
+use std::{fmt::Write as _, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, StatusCode, header};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+use warp::Reply;
+
+use crate::{
+    auth::Identity,
+    server::{Place, Shared, problem::Problem},
+};
+
+use super::{Ask, answer::Answer, events::Source};
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// NDJSON: each on a line.
+    Lines,
+    /// Server-sent events.
+    EventStream,
+}
+
+/// What of a stream is wanted.
+pub(super) struct Wish {
+    pub(super) format: Format,
+    /// Only what comes after this.
+    pub(super) after: u64,
+    /// So many at most.
+    pub(super) limit: Option<u64>,
+    /// And nothing behind this, or behind the end as it is found; `None` to wait for more.
+    pub(super) end: Option<u64>,
+}
+
+/// Events that are read at a time.
+const PAGE: u64 = 500;
+/// How often the log is asked for more: whoever writes may be another process.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Begins to send.
+pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> Answer {
+    let place = ask.shared.place(ask.address()).ok_or_else(|| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later").after(POLL)
+    })?;
+    let (parts, mut taken) = mpsc::channel(1);
+    let content_type = match wish.format {
+        Format::Lines => "application/x-ndjson",
+        Format::EventStream => "text/event-stream",
+    };
+    let sender =
+        Sender { shared: Arc::clone(&ask.shared), identity: ask.identity.clone(), parts, source, _place: place };
+    ask.shared.sessions.spawn(sender.run(wish));
+    let mut response = warp::reply::stream(stream::poll_fn(move |context| taken.poll_recv(context))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather what they pass on would keep it from those who wait for it.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    identity: Identity,
+    source: Source,
+    parts: mpsc::Sender<io::Result<Bytes>>,
+    _place: Place,
+}
+
+/// Nobody takes what is sent.
+struct Gone;
+
+impl Sender {
+    async fn run(self, wish: Wish) {
+        let Wish { format, mut after, mut limit, end } = wish;
+        let mut last_word = Instant::now();
+        loop {
+            if let Some(reason) = self.is_over() {
+                // A reader of lines sees the end; an `EventSource` is told not to come again for nothing.
+                if format == Format::EventStream {
+                    let _gone = self.send(format!("event: disconnect\ndata: {{\"reason\":\"{reason}\"}}\n\n")).await;
+                }
+                return;
+            }
+            let wanted = limit.unwrap_or(u64::MAX).min(PAGE);
+            let page = match self.source.page(&self.shared.log, after, usize::try_from(wanted).unwrap_or(1)).await {
+                Ok(page) => page,
+                Err(problem) => {
+                    // Cut off, so that it does not look like the end.
+                    let _gone = self.parts.send(Err(io::Error::other(problem.detail))).await;
+                    return;
+                }
+            };
+            let page: Vec<_> = page.into_iter().take_while(|(place, _)| end.is_none_or(|end| *place <= end)).collect();
+            if let Some((place, _)) = page.last() {
+                after = *place;
+                limit = limit.map(|limit| limit - page.len() as u64);
+                let mut text = String::new();
+                for (place, event) in &page {
+                    // Writing to a text does not fail.
+                    let _ = match format {
+                        Format::Lines => writeln!(text, "{event}"),
+                        Format::EventStream => write!(text, "id: {place}\ndata: {event}\n\n"),
+                    };
+                }
+                if self.send(text).await.is_err() || limit == Some(0) {
+                    return;
+                }
+                last_word = Instant::now();
+                continue;
+            }
+            if end.is_some() {
+                return;
+            }
+            if last_word.elapsed() >= self.shared.settings.heartbeat.interval {
+                // Whoever is gone without a word is found out by it.
+                let sign = if format == Format::Lines { "\n" } else { ":\n\n" };
+                if self.send(sign.to_owned()).await.is_err() {
+                    return;
+                }
+                last_word = Instant::now();
+            }
+            tokio::select! {
+                () = sleep(POLL) => (),
+                () = self.shared.stopping.cancelled() => (),
+                () = self.parts.closed() => return,
+            }
+        }
+    }
+
+    async fn send(&self, text: String) -> Result<(), Gone> {
+        let patience = self.shared.settings.heartbeat.timeout;
+        match timeout(patience, self.parts.send(Ok(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    /// Why nothing more may be sent.
+    fn is_over(&self) -> Option<&'static str> {
+        let Identity { user_id, token_id, expires_at, .. } = &self.identity;
+        if self.shared.stopping.is_cancelled() {
+            Some("server_restarting")
+        } else if expires_at.is_some_and(|end| self.shared.clock.now() >= end) {
+            Some("token_expired")
+        } else if self.shared.revocations.until(user_id, token_id.as_ref()).is_some() {
+            Some("banned")
+        } else {
+            None
+        }
+    }
+}
