@@ -110,6 +110,8 @@ impl Server {
             .current_dir(directory.path())
             .env("DATABASE_URL", database)
             .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
+            // All clients are at one address.
+            .env("SCRIPTORIUM__LIMITS__ADDRESS_CONNECTIONS", "off")
             .env("SCRIPTORIUM__LOG__FORMAT", "json")
             .env("SCRIPTORIUM__LOG__LEVEL", "warn,scriptorium::app=info")
             .stderr(Stdio::piped())
