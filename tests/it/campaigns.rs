@@ -144,16 +144,7 @@ impl Campaign<'_> {
 
     /// An impossible edit, and one that builds on it.
     async fn refused(&mut self, at: usize) {
-        let client = &mut self.clients[at];
-        if client.core.is_live() {
-            let operation = json!({"type": "delete", "position": 1_000_000, "length": 1});
-            let impossible = client.core.refused_edit(operation, None, "INVALID_OPERATION");
-            let operation = json!({"type": "insert", "position": 0, "content": "never"});
-            let after = impossible["message_id"].as_str().map(str::to_owned);
-            let follower = client.core.refused_edit(operation, after.as_deref(), "PREDECESSOR_REFUSED");
-            client.send(&impossible).await;
-            client.send(&follower).await;
-        }
+        self.clients[at].edit_in_vain().await;
     }
 
     /// The same client on a new connection; the older one is told.

@@ -1,6 +1,6 @@
 //! A whole client: its state and its connection, with delivery in the hands of the test.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     core::{Core, Manner, Received},
@@ -65,6 +65,19 @@ impl Client {
     pub(crate) async fn edit_at_random(&mut self, chance: &mut Chance) {
         let envelope = self.core.edit_at_random(chance);
         self.send(&envelope).await;
+    }
+
+    /// An impossible edit, and one that builds on it.
+    pub(crate) async fn edit_in_vain(&mut self) {
+        if self.core.is_live() {
+            let operation = json!({"type": "delete", "position": 1_000_000, "length": 1});
+            let impossible = self.core.refused_edit(operation, None, "INVALID_OPERATION");
+            let operation = json!({"type": "insert", "position": 0, "content": "never"});
+            let after = impossible["message_id"].as_str().map(str::to_owned);
+            let follower = self.core.refused_edit(operation, after.as_deref(), "PREDECESSOR_REFUSED");
+            self.send(&impossible).await;
+            self.send(&follower).await;
+        }
     }
 
     /// Says something about the text.
