@@ -1,6 +1,6 @@
 # The one entry point. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt lint doc deny bench fuzz campaign clean
+.PHONY: help run dev test contract check fmt lint doc deny bench fuzz campaign clean
 
 CARGO ?= cargo
 # nextest, where it is installed, runs the same tests faster; it does not know documentation tests.
@@ -15,14 +15,19 @@ run: ## Build the service and run it on http://127.0.0.1:8080, data in data/
 dev: ## Run an unoptimized build with detailed logs
 	SCRIPTORIUM__LOG__LEVEL=info,scriptorium=debug $(CARGO) run -- serve
 
-test: ## Run all tests; those of Postgres on TEST_DATABASE_URL, or on a private server that they start
+test: ## Run all tests; on TEST_DATABASE_URL and TEST_NATS_URL, or on private servers that they start
 	@tests/postgres.sh install
+	@tests/nats.sh install
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked
 	$(CARGO) test --locked --doc
 else
 	$(CARGO) test --locked
 endif
+
+contract: ## Ask a debug build what /openapi.json allows, by schemathesis, which it brings. EXAMPLES=200 SEED=7
+	$(CARGO) build --locked
+	tests/contract.sh target/debug/scriptorium $(or $(EXAMPLES),25) $(or $(SEED),1)
 
 check: fmt lint doc test deny ## Everything that CI checks
 

@@ -157,7 +157,7 @@ impl Place<'_> {
                 (Database::Schema { server, name }, url, *lanes)
             }
         };
-        Ok((database, EventLog::open(Options { url, readers: 4, lanes, metrics: Metrics::new() }).await?))
+        Ok((database, EventLog::open(Options { url, readers: 4, lanes, nats: None, metrics: Metrics::new() }).await?))
     }
 }
 

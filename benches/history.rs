@@ -2,7 +2,7 @@
 //!
 //! Writes a document edit by edit into a log with the snapshots that the service would save, and measures: the way to a
 //! random version (warm, and the first of each on a log just opened), the bytes of events and of snapshots per edit, the
-//! feed, and `rebuild`. Without a trace the edits are made up: at random places, three inserts for each deletion.
+//! feed, `rebuild`, and who wrote what. Without a trace the edits are made up: at random places, three inserts for each deletion.
 //! `--postgres` is the server that `TEST_DATABASE_URL` names, in a schema of its own.
 
 #![expect(clippy::disallowed_methods, reason = "measures real time")]
@@ -17,7 +17,7 @@ use scriptorium::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Event, MessageId, PositionEncoding, Seq, Timestamp, UserId, Version,
     },
-    event_log::{Append, EventLog, Expected, NewEvent, Options, Position, Snapshot, StreamName},
+    event_log::{Append, Effort, EventLog, Expected, NewEvent, Options, Position, Projection, Snapshot, StreamName},
     history::{self, When},
     projection::Document,
     telemetry::Metrics,
@@ -39,6 +39,7 @@ fn main() -> Outcome<()> {
     tokio::runtime::Runtime::new()?.block_on(run())
 }
 
+#[expect(clippy::too_many_lines, reason = "one measurement after the other")]
 async fn run() -> Outcome<()> {
     let (mut edits, mut trace, mut every, mut is_postgres) = (259_778, None, 2_500, false);
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -60,7 +61,7 @@ async fn run() -> Outcome<()> {
     let url =
         if is_postgres { schema().await? } else { format!("sqlite://{}", folder.path().join("log.db").display()) };
     let open = async || -> Outcome<EventLog> {
-        let options = Options { url: url.clone(), readers: 4, lanes: 4, metrics: Metrics::new() };
+        let options = Options { url: url.clone(), readers: 4, lanes: 4, nats: None, metrics: Metrics::new() };
         Ok(EventLog::open(options).await?.keeping_history(every))
     };
     let (id, log) = (DocumentId::parse("long")?, open().await?);
@@ -84,9 +85,15 @@ async fn run() -> Outcome<()> {
         let at = |part: usize| times[(times.len() - 1) * part / 100];
         println!("a random version, {name:<14}: p50 {:7.2} ms, p99 {:7.2} ms", at(50), at(99));
     }
-    let [events, snapshots] = bytes(&url).await?;
+    who_wrote_what(&log, &id, changes.len() as u64, &mut chance).await?;
+    let [events, snapshots, kept] = bytes(&url).await?;
     let per_edit = |bytes: i64| bytes as f64 / changes.len() as f64;
-    println!("texts of events {:6.1} bytes per edit, of snapshots {:6.1}", per_edit(events), per_edit(snapshots));
+    println!(
+        "texts of events {:6.1} bytes per edit, of snapshots {:6.1}, kept {:6.1}",
+        per_edit(events),
+        per_edit(snapshots),
+        per_edit(kept)
+    );
 
     let (began, mut position, mut read) = (Instant::now(), Position(0), 0);
     loop {
@@ -99,6 +106,27 @@ async fn run() -> Outcome<()> {
     log.rebuild_snapshots(&StreamName::document(&id), Seq(changes.len() as u64), |_| ()).await?;
     println!("rebuild  {:9.0} events per second", changes.len() as f64 / began.elapsed().as_secs_f64());
     log.close().await;
+    Ok(())
+}
+
+/// Builds what is kept from the old events, and asks for the blame of random versions.
+async fn who_wrote_what(log: &EventLog, id: &DocumentId, edits: u64, chance: &mut SmallRng) -> Outcome<()> {
+    for projection in Projection::ALL {
+        let began = Instant::now();
+        while !log.tend(projection, &mut Effort::full(&mut |_| ())).await?.is_done {}
+        let speed = edits as f64 / began.elapsed().as_secs_f64();
+        println!("{} built from old events: {speed:9.0} events per second", projection.name());
+    }
+    let mut times = Vec::new();
+    for _ in 0..QUESTIONS / 10 {
+        let place = history::find(log, id, When::Version(Version(chance.random_range(0..=edits)))).await?;
+        let began = Instant::now();
+        let runs = history::blame(log, &place).await?.runs().count();
+        times.push((began.elapsed().as_secs_f64() * 1e3, runs));
+    }
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let at = |part: usize| times[(times.len() - 1) * part / 100].0;
+    println!("blame of a random version: p50 {:7.2} ms, p99 {:7.2} ms", at(50), at(99));
     Ok(())
 }
 
@@ -175,16 +203,18 @@ async fn schema() -> Outcome<String> {
     Ok(format!("{server}{mark}options[search_path]={name}"))
 }
 
-/// Of the texts of all events, and of all snapshots.
-async fn bytes(url: &str) -> Outcome<[i64; 2]> {
+/// Of the texts of all events, of all snapshots, and of all that is kept.
+async fn bytes(url: &str) -> Outcome<[i64; 3]> {
     const EVENTS: &str = "SELECT CAST(sum(length(body) + length(cause) + length(message_id)) AS BIGINT) FROM events";
     const SNAPSHOTS: &str = "SELECT CAST(coalesce(sum(length(content)), 0) AS BIGINT) FROM snapshots";
-    if url.starts_with("sqlite") {
-        let mut connection = SqliteConnection::connect(url).await?;
-        let events = sqlx::query_scalar(EVENTS).fetch_one(&mut connection).await?;
-        return Ok([events, sqlx::query_scalar(SNAPSHOTS).fetch_one(&mut connection).await?]);
+    const KEPT: &str = "SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM kept";
+    let mut found = [0; 3];
+    for (found, sql) in found.iter_mut().zip([EVENTS, SNAPSHOTS, KEPT]) {
+        *found = if url.starts_with("sqlite") {
+            sqlx::query_scalar(sql).fetch_one(&mut SqliteConnection::connect(url).await?).await?
+        } else {
+            sqlx::query_scalar(sql).fetch_one(&mut PgConnection::connect(url).await?).await?
+        };
     }
-    let mut connection = PgConnection::connect(url).await?;
-    let events = sqlx::query_scalar(EVENTS).fetch_one(&mut connection).await?;
-    Ok([events, sqlx::query_scalar(SNAPSHOTS).fetch_one(&mut connection).await?])
+    Ok(found)
 }

@@ -12,12 +12,11 @@
 #[path = "../tests/support/postgres.rs"]
 #[allow(clippy::unwrap_used, reason = "it serves tests, and fails where it stands")]
 mod postgres;
+#[path = "support/program.rs"]
+mod program;
 
 use std::{
     collections::VecDeque,
-    error::Error,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -35,8 +34,8 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use postgres::Schema;
+use program::{Outcome, Program, pin_to};
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 type Socket = WebSocketStream<TcpStream>;
 
 const NODES_CORE: &str = "0";
@@ -52,9 +51,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|word| word == name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Without taskset the figures are still figures, only noisier.
-    let own = std::process::id().to_string();
-    let _ = Command::new("taskset").args(["-a", "-cp", LOAD_CORE, &own]).stdout(Stdio::null()).status();
+    pin_to(LOAD_CORE, std::process::id());
     if wanted("throughput") {
         runtime.block_on(throughput())?;
     }
@@ -66,58 +63,20 @@ fn main() -> Outcome<()> {
 
 // --- nodes ---
 
-struct Node {
-    child: Child,
-    address: String,
-    _home: tempfile::TempDir,
+fn start(database: &str) -> Outcome<Program> {
+    Program::start(NODES_CORE, tempfile::tempdir()?, database)
 }
 
-impl Node {
-    fn start(database: &str) -> Outcome<Self> {
-        let home = tempfile::tempdir()?;
-        let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_scriptorium").to_owned());
-        let mut child = Command::new("taskset")
-            .args(["-c", NODES_CORE, &program, "serve"])
-            .current_dir(home.path())
-            .env("DATABASE_URL", database)
-            .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
-            .env("SCRIPTORIUM__LOG__FORMAT", "json")
-            .env("SCRIPTORIUM__LOG__LEVEL", "warn,scriptorium::app=info")
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
-        let address = loop {
-            let line = lines.next().ok_or("the node ended")??;
-            if let Some((_, rest)) = line.split_once("\"address\":\"") {
-                break rest.split('"').next().unwrap_or_default().to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address, _home: home })
-    }
-
-    /// A connection that has been greeted.
-    async fn connect(&self, client: &str) -> Outcome<Socket> {
-        let stream = TcpStream::connect(&self.address).await?;
-        stream.set_nodelay(true)?;
-        let url = format!("ws://{}/v1/ws/documents/hot?client_id={client}&user_id={client}", self.address);
-        let mut socket = tokio_tungstenite::client_async(url, stream).await?.0;
-        while !next_text(&mut socket).await?.contains("\"document_sync\"") {}
-        Ok(socket)
-    }
-
-    /// The sum over all series of a metric.
-    async fn metric(&self, name: &str) -> Outcome<f64> {
-        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
-        let lines = text.lines().filter(|line| line.starts_with(name));
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A connection that has been greeted, and the version that it was given.
+async fn connect(node: &Program, client: &str) -> Outcome<(Socket, u64)> {
+    let (stream, url) = node.reach("hot", client).await?;
+    let mut socket = tokio_tungstenite::client_async(url, stream).await?.0;
+    loop {
+        let message: serde_json::Value = serde_json::from_str(&next_text(&mut socket).await?)?;
+        if message["event"] == "document_sync" {
+            let version = message["data"]["document"]["version"].as_u64().ok_or("a sync without a version")?;
+            return Ok((socket, version));
+        }
     }
 }
 
@@ -139,9 +98,15 @@ struct Tally {
 }
 
 /// Inserts single characters at random places, so many at once, until it is told to stop.
-async fn write(mut socket: Socket, name: String, in_flight: usize, seed: u64, tally: Arc<Tally>) -> Outcome<()> {
+async fn write(
+    (mut socket, mut version): (Socket, u64),
+    name: String,
+    in_flight: usize,
+    seed: u64,
+    tally: Arc<Tally>,
+) -> Outcome<()> {
     let mut random = SmallRng::seed_from_u64(seed);
-    let (mut version, mut sent, mut waiting) = (0_u64, 0_u64, VecDeque::new());
+    let (mut sent, mut waiting) = (0_u64, VecDeque::new());
     while !tally.stop.load(Ordering::Relaxed) {
         for _ in waiting.len()..in_flight {
             sent += 1;
@@ -193,15 +158,15 @@ struct Measured {
 
 async fn drive(clients: &[usize], in_flight: usize) -> Outcome<Measured> {
     let schema = Schema::make().await;
-    let nodes = clients.iter().map(|_| Node::start(&schema.url())).collect::<Outcome<Vec<_>>>()?;
+    let nodes = clients.iter().map(|_| start(&schema.url())).collect::<Outcome<Vec<_>>>()?;
     let tallies: Vec<_> = nodes.iter().map(|_| Arc::<Tally>::default()).collect();
     let mut writers = JoinSet::new();
     for (at, node) in nodes.iter().enumerate() {
         for client in 0..clients[at] {
             let name = format!("c{at}-{client:02}");
-            let socket = node.connect(&name).await?;
+            let (socket, version) = connect(node, &name).await?;
             let seed = (at * 1_000 + client) as u64;
-            writers.spawn(write(socket, name, in_flight, seed, Arc::clone(&tallies[at])));
+            writers.spawn(write((socket, version), name, in_flight, seed, Arc::clone(&tallies[at])));
         }
     }
     sleep(WARM_UP).await;
@@ -247,7 +212,7 @@ async fn drive(clients: &[usize], in_flight: usize) -> Outcome<Measured> {
 }
 
 /// How many appends were committed, and how many came too late.
-async fn appends(nodes: &[Node]) -> Outcome<(f64, f64)> {
+async fn appends(nodes: &[Program]) -> Outcome<(f64, f64)> {
     let (mut committed, mut stale) = (0.0, 0.0);
     for node in nodes {
         committed += node.metric("scriptorium_log_appends_total{outcome=\"committed\"}").await?;
@@ -290,12 +255,12 @@ const PACE: Duration = Duration::from_millis(10);
 
 async fn delivery() -> Outcome<()> {
     let schema = Schema::make().await;
-    let nodes = [Node::start(&schema.url())?, Node::start(&schema.url())?];
+    let nodes = [start(&schema.url())?, start(&schema.url())?];
     let sent = Arc::<Mutex<Vec<Instant>>>::default();
-    let mut writer = nodes[0].connect("writer").await?;
+    let (mut writer, _) = connect(&nodes[0], "writer").await?;
     let mut readers = JoinSet::new();
     for (at, node) in nodes.iter().enumerate() {
-        let socket = node.connect(&format!("reader-{at}")).await?;
+        let (socket, _) = connect(node, &format!("reader-{at}")).await?;
         readers.spawn(read(at, socket, Arc::clone(&sent)));
     }
     for number in 0..EDITS {

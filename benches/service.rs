@@ -11,12 +11,13 @@
 #![expect(clippy::cast_precision_loss, reason = "a measurement has fewer digits than that")]
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::{
     collections::VecDeque,
-    error::Error,
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -42,11 +43,11 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
+use program::{Outcome, Program, pin_to};
+
 /// That of the service: the raw log is to have no other than the log in the service.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
@@ -88,75 +89,29 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn pin_to(core: &str, process: u32) {
-    // Without taskset the figures are still figures, only noisier.
-    let _ = Command::new("taskset").args(["-a", "-cp", core, &process.to_string()]).stdout(Stdio::null()).status();
-}
-
 // --- the server under test ---
 
-struct Server {
-    child: Child,
-    address: String,
-    directory: tempfile::TempDir,
+/// On SQLite, in a folder.
+fn start(directory: tempfile::TempDir) -> Outcome<Program> {
+    let database = format!("sqlite://{}", directory.path().join("bench.db").display());
+    Program::start(SERVER_CORE, directory, &database)
 }
 
-impl Server {
-    fn start(directory: tempfile::TempDir) -> Outcome<Self> {
-        let database = format!("sqlite://{}", directory.path().join("bench.db").display());
-        let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_scriptorium").to_owned());
-        let mut child = Command::new("taskset")
-            .args(["-c", SERVER_CORE, &program, "serve"])
-            .current_dir(directory.path())
-            .env("DATABASE_URL", database)
-            .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
-            // All clients are at one address.
-            .env("SCRIPTORIUM__LIMITS__ADDRESS_CONNECTIONS", "off")
-            .env("SCRIPTORIUM__LOG__FORMAT", "json")
-            .env("SCRIPTORIUM__LOG__LEVEL", "warn,scriptorium::app=info")
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
-        let address = loop {
-            let line = lines.next().ok_or("the server ended")??;
-            if let Some((_, rest)) = line.split_once("\"address\":\"") {
-                break rest.split('"').next().unwrap_or_default().to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address, directory })
-    }
+async fn connect(server: &Program, document: &str, client: &str) -> Outcome<WebSocketStream<TcpStream>> {
+    let (stream, url) = server.reach(document, client).await?;
+    let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
+    Ok(tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?.0)
+}
 
-    async fn connect(&self, document: &str, client: &str) -> Outcome<WebSocketStream<TcpStream>> {
-        let stream = TcpStream::connect(&self.address).await?;
-        stream.set_nodelay(true)?;
-        let url = format!("ws://{}/v1/ws/documents/{document}?client_id={client}&user_id={client}", self.address);
-        let config = WebSocketConfig::default().read_buffer_size(16 * 1024);
-        Ok(tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?.0)
-    }
+fn resident_bytes(server: &Program) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process()))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no value")?.parse::<u64>()? * 1024)
+}
 
-    async fn metric(&self, name: &str) -> Outcome<f64> {
-        let text = reqwest::get(format!("http://{}/metrics", self.address)).await?.text().await?;
-        let line = text.lines().find(|line| line.starts_with(name)).ok_or("no such metric")?;
-        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
-    }
-
-    fn resident_bytes(&self) -> Outcome<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).ok_or("no value")?.parse::<u64>()? * 1024)
-    }
-
-    /// Seconds of processor time so far.
-    fn cpu(&self) -> Outcome<f64> {
-        cpu_of(&self.child.id().to_string())
-    }
-
-    fn stop(mut self) -> Outcome<tempfile::TempDir> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        self.child.wait()?;
-        Ok(std::mem::replace(&mut self.directory, tempfile::tempdir()?))
-    }
+/// Seconds of processor time of the server so far.
+fn cpu(server: &Program) -> Outcome<f64> {
+    cpu_of(&server.process().to_string())
 }
 
 /// Seconds of processor time of a process (or `self`), user and system; Linux counts in hundredths.
@@ -165,13 +120,6 @@ fn cpu_of(process: &str) -> Outcome<f64> {
     let (_, fields) = stat.rsplit_once(')').ok_or("no such line")?;
     let ticks = |at: usize| -> Outcome<u64> { Ok(fields.split_whitespace().nth(at).ok_or("no value")?.parse()?) };
     Ok((ticks(11)? + ticks(12)?) as f64 / 100.0)
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 // --- clients ---
@@ -315,7 +263,7 @@ struct Measured {
 }
 
 /// How many words of presence have come, and how many events of it have been recorded.
-async fn presence_events(server: &Server) -> Outcome<(f64, f64)> {
+async fn presence_events(server: &Program) -> Outcome<(f64, f64)> {
     let count = async |outcome: &str| {
         server.metric(&format!("scriptorium_presence_events_total{{outcome=\"{outcome}\"}}")).await
     };
@@ -323,13 +271,13 @@ async fn presence_events(server: &Server) -> Outcome<(f64, f64)> {
 }
 
 /// Opens the documents for everybody, who then begin to type.
-async fn typists(server: &Server, load: &Load, tally: &Arc<Tally>) -> Outcome<JoinSet<Outcome<Vec<Duration>>>> {
+async fn typists(server: &Program, load: &Load, tally: &Arc<Tally>) -> Outcome<JoinSet<Outcome<Vec<Duration>>>> {
     let mut typists = JoinSet::new();
     for document in 0..load.documents {
         for client in 0..load.clients {
             let name = format!("c{document:02}-{client:02}");
             let typist = Typist {
-                socket: server.connect(&format!("doc-{document}"), &name).await?,
+                socket: connect(server, &format!("doc-{document}"), &name).await?,
                 name,
                 in_flight: load.in_flight,
                 pace: load.pace,
@@ -343,7 +291,7 @@ async fn typists(server: &Server, load: &Load, tally: &Arc<Tally>) -> Outcome<Jo
 }
 
 async fn drive(load: &Load) -> Outcome<Measured> {
-    let server = Server::start(tempfile::tempdir()?)?;
+    let server = start(tempfile::tempdir()?)?;
     let tally = Arc::new(Tally::default());
     let mut typists = typists(&server, load, &tally).await?;
     tokio::time::sleep(WARM_UP).await;
@@ -355,13 +303,13 @@ async fn drive(load: &Load) -> Outcome<Measured> {
         server.metric(&format!("{appends}_sum")).await?,
     );
     let presence = presence_events(&server).await?;
-    let cpu = (server.cpu()?, cpu_of("self")?);
+    let cpu_before = (cpu(&server)?, cpu_of("self")?);
     tally.measuring.store(true, Ordering::Relaxed);
     let started = Instant::now();
     tokio::time::sleep(MEASURED).await;
     tally.measuring.store(false, Ordering::Relaxed);
     let took = started.elapsed();
-    let cpu = (server.cpu()? - cpu.0, cpu_of("self")? - cpu.1);
+    let cpu = (cpu(&server)? - cpu_before.0, cpu_of("self")? - cpu_before.1);
     let (presence_after, presence_took) = (presence_events(&server).await?, started.elapsed().as_secs_f64());
     let acks = tally.acks.load(Ordering::Relaxed);
     let after = (
@@ -513,26 +461,26 @@ async fn presence() -> Outcome<()> {
 async fn memory() -> Outcome<()> {
     const CONNECTIONS: u64 = 2_000;
     const SETTLED: Duration = Duration::from_secs(3);
-    let server = Server::start(tempfile::tempdir()?)?;
+    let server = start(tempfile::tempdir()?)?;
     let mut sockets = Vec::new();
     // What the first connections cost once for all is not theirs.
     for index in 0..50 {
         sockets.push(ready(&server, index).await?);
     }
-    let before = server.resident_bytes()?;
+    let before = resident_bytes(&server)?;
     for index in 0..CONNECTIONS {
         sockets.push(ready(&server, 50 + index).await?);
     }
     // Idle is who has come a while ago: what measured the coming has been sorted into its buckets by then.
     tokio::time::sleep(SETTLED).await;
-    let after = server.resident_bytes()?;
+    let after = resident_bytes(&server)?;
     let each = (after - before) as f64 / CONNECTIONS as f64 / 1024.0;
     println!("resident memory per idle connection, {CONNECTIONS} connections on 20 documents: {each:.1} KiB\n");
     Ok(())
 }
 
-async fn ready(server: &Server, index: u64) -> Outcome<WebSocketStream<TcpStream>> {
-    let mut socket = server.connect(&format!("idle-{}", index % 20), &format!("idle-{index}")).await?;
+async fn ready(server: &Program, index: u64) -> Outcome<WebSocketStream<TcpStream>> {
+    let mut socket = connect(server, &format!("idle-{}", index % 20), &format!("idle-{index}")).await?;
     for _ in 0..2 {
         socket.next().await.ok_or("closed")??;
     }
@@ -542,7 +490,7 @@ async fn ready(server: &Server, index: u64) -> Outcome<WebSocketStream<TcpStream
 async fn connecting() -> Outcome<()> {
     const CONNECTIONS: u64 = 10_000;
     const AT_ONCE: u64 = 16;
-    let server = Arc::new(Server::start(tempfile::tempdir()?)?);
+    let server = Arc::new(start(tempfile::tempdir()?)?);
     println!("connections opened and synced per second, {AT_ONCE} at a time, each closed again; {CONNECTIONS} a round");
     println!("| round | per second | p50 ms | p99 ms | resident MiB after it |");
     println!("|---|---:|---:|---:|---:|");
@@ -571,7 +519,7 @@ async fn connecting() -> Outcome<()> {
         let per_second = CONNECTIONS as f64 / started.elapsed().as_secs_f64();
         while server.metric("scriptorium_connections_active").await? > 0.5 {}
         let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
-        let resident = server.resident_bytes()? as f64 / f64::from(1 << 20);
+        let resident = resident_bytes(&server)? as f64 / f64::from(1 << 20);
         let name = if round == 0 { "warm-up".to_owned() } else { round.to_string() };
         println!("| {name} | {per_second:.0} | {p50:.2} | {p99:.2} | {resident:.1} |");
     }
@@ -583,9 +531,9 @@ async fn opening() -> Outcome<()> {
     const EDITS: u64 = 259_778;
     let directory = tempfile::tempdir()?;
     let document = write_history(directory.path(), EDITS).await?;
-    let server = Server::start(directory)?;
+    let server = start(directory)?;
     let started = Instant::now();
-    let mut socket = server.connect("long", "reader").await?;
+    let mut socket = connect(&server, "long", "reader").await?;
     let mut bytes = 0;
     for _ in 0..2 {
         bytes = socket.next().await.ok_or("closed")??.len();
@@ -709,7 +657,7 @@ async fn raw(streams: usize, clients: usize, events: usize, pace: usize) -> Outc
 
 async fn open(directory: &Path) -> Outcome<EventLog> {
     let url = format!("sqlite://{}", directory.join("bench.db").display());
-    Ok(EventLog::open(Options { url, readers: 2, lanes: 4, metrics: Metrics::new() }).await?)
+    Ok(EventLog::open(Options { url, readers: 2, lanes: 4, nats: None, metrics: Metrics::new() }).await?)
 }
 
 /// An edit as a client's, `version` the place that it got.

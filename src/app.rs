@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     domain::{CommentLimits, NodeId},
     event_log::{EventLog, OpenError, Options, ReadError},
-    live::{DocumentSettings, Live, Node},
+    live::{DocumentSettings, Keeper, Live, Node},
     server::Shared,
     settings::Settings,
     telemetry::Metrics,
@@ -40,6 +40,8 @@ pub enum StartError {
     },
 }
 
+/// How often is looked for erasures that were interrupted, here or elsewhere.
+const FINISH_EVERY: Duration = Duration::from_mins(1);
 /// How much of `server.shutdown_grace` is kept for closing the log, at most.
 const LOG_GRACE: Duration = Duration::from_secs(2);
 
@@ -54,7 +56,7 @@ pub struct Running {
     accepting: JoinHandle<()>,
     grace: Duration,
     listening: [JoinHandle<()>; 2],
-    _upkeep: [DropGuard; 4],
+    _upkeep: [DropGuard; 6],
 }
 
 impl App {
@@ -68,8 +70,14 @@ impl App {
         let database = &settings.database;
         let url = database.url.expose().to_owned();
         let (readers, lanes) = (database.pool, database.lanes);
-        let log = EventLog::open(Options { url, readers, lanes, metrics: metrics.clone() }).await?;
+        let nats = settings.cluster.nats();
+        let rings = nats.is_some();
+        let log = EventLog::open(Options { url, readers, lanes, nats, metrics: metrics.clone() }).await?;
+        if rings && !log.is_shared() {
+            warn!("cluster.doorbell is \"nats\", but a log in a file rings for nobody");
+        }
         let log = log.keeping_snapshots(settings.snapshots.keep).keeping_history(settings.snapshots.history_every);
+        let log = log.keeping_projections(settings.projections.every_events);
         Self::start_on(log, authenticator, settings, (clock, metrics)).await
     }
 
@@ -93,7 +101,8 @@ impl App {
         let listening = Arc::clone(&live).listen(doorbell, poll);
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
-        let (trimmed, living) = (Arc::clone(&live), Arc::clone(&live));
+        let (trimmed, living, erasing) = (Arc::clone(&live), Arc::clone(&live), Arc::clone(&live));
+        let (keeper, keep_every) = (Arc::new(Keeper::new(log.clone(), metrics.clone())), settings.projections.interval);
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
         // Before anybody is let in.
         shared.refresh_revocations().await.map_err(StartError::Revocations)?;
@@ -109,6 +118,10 @@ impl App {
                 let tended = Arc::clone(&tended);
                 async move { tended.tend().await }
             }),
+            spawn_after(Duration::ZERO, FINISH_EVERY, move || {
+                let erasing = Arc::clone(&erasing);
+                async move { erasing.finish_erasures().await }
+            }),
             spawn_every(trimmed.time_between_trims(), move || {
                 let trimmed = Arc::clone(&trimmed);
                 async move { trimmed.trim_all_presence().await }
@@ -116,6 +129,10 @@ impl App {
             spawn_every(living.time_between_beats(), move || {
                 let living = Arc::clone(&living);
                 async move { living.stay_alive().await }
+            }),
+            spawn_every(keep_every, move || {
+                let keeper = Arc::clone(&keeper);
+                async move { keeper.keep_up().await }
             }),
         ];
         #[expect(clippy::disallowed_methods, reason = "the root task: everything else is spawned on a tracker")]
@@ -192,12 +209,22 @@ fn document_settings(settings: &Settings) -> DocumentSettings {
 
 /// Does something again and again until its guard is dropped. For what need not be finished.
 fn spawn_every<F: Future<Output = ()> + Send>(every: Duration, act: impl Fn() -> F + Send + 'static) -> DropGuard {
+    spawn_after(every, every, act)
+}
+
+fn spawn_after<F: Future<Output = ()> + Send>(
+    first: Duration,
+    every: Duration,
+    act: impl Fn() -> F + Send + 'static,
+) -> DropGuard {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "ends with its guard, and has nothing to finish")]
     tokio::spawn(async move {
-        while timeout(every, stopped.cancelled()).await.is_err() {
+        let mut wait = first;
+        while timeout(wait, stopped.cancelled()).await.is_err() {
             act().await;
+            wait = every;
         }
     });
     stop.drop_guard()

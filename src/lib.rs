@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod event_log;
+pub mod formats;
 pub mod history;
 pub mod live;
 pub mod projection;

@@ -14,11 +14,16 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("domain", &["text"], &[]),
     ("projection", &["domain", "text"], &[]),
     ("protocol", &["domain", "text"], &[]),
+    ("formats", &["text"], &["html5ever", "imara_diff", "pulldown_cmark"]),
     // The edges.
     ("telemetry", &[], &["metrics", "metrics_exporter_prometheus", "tracing_subscriber"]),
     ("settings", &["telemetry"], &[]),
     ("auth", &["domain", "settings"], &["jsonwebtoken", "uuid"]),
-    ("event_log", &["domain", "projection", "telemetry", "text"], &["sqlx", "tokio", "tokio_util", "tracing"]),
+    (
+        "event_log",
+        &["domain", "projection", "telemetry", "text"],
+        &["async_nats", "sqlx", "tokio", "tokio_util", "tracing"],
+    ),
     // The live shell.
     ("history", &["domain", "event_log", "projection", "text"], &["tokio"]),
     (
@@ -28,7 +33,19 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "server",
-        &["auth", "clock", "domain", "event_log", "history", "live", "projection", "protocol", "settings", "telemetry"],
+        &[
+            "auth",
+            "clock",
+            "domain",
+            "event_log",
+            "formats",
+            "history",
+            "live",
+            "projection",
+            "protocol",
+            "settings",
+            "telemetry",
+        ],
         &["hyper", "hyper_util", "tokio", "tokio_tungstenite", "tokio_util", "tracing", "uuid", "warp"],
     ),
     (
@@ -39,6 +56,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
             "clock",
             "domain",
             "event_log",
+            "formats",
             "history",
             "projection",
             "protocol",
@@ -53,13 +71,17 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
 const FREE: &[&str] = &["app"];
 /// Crates that mean I/O, time, chance, or an outside thing that one module hides.
 const GUARDED_CRATES: &[&str] = &[
+    "async_nats",
     "clap",
+    "html5ever",
     "hyper",
     "hyper_util",
+    "imara_diff",
     "indicatif",
     "jsonwebtoken",
     "metrics",
     "metrics_exporter_prometheus",
+    "pulldown_cmark",
     "rand",
     "sqlx",
     "tokio",

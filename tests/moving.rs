@@ -62,7 +62,7 @@ impl Place {
 }
 
 fn options(url: &str) -> Options {
-    Options { url: url.to_owned(), readers: 4, lanes: 4, metrics: Metrics::new() }
+    Options { url: url.to_owned(), readers: 4, lanes: 4, nats: None, metrics: Metrics::new() }
 }
 
 /// `count` edits of three documents in turns, one or two in an append, each at its own time, some of them odd.

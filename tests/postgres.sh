@@ -2,7 +2,11 @@
 # A private PostgreSQL for tests: durable as by default, reached by a socket, without passwords.
 #
 #   tests/postgres.sh install   installs Debian's package where no PostgreSQL is to be found (as root)
-#   tests/postgres.sh start DIR makes a server in the folder DIR and starts it; prints its address
+#   tests/postgres.sh start DIR [OPTIONS]   makes a server in the folder DIR and starts it; prints its address
+#   tests/postgres.sh standby DIR OF     makes a standby named "standby" of the one in the folder OF and starts it; prints its address
+#   tests/postgres.sh promote DIR        makes a standby the primary
+#   tests/postgres.sh certify DIR        puts the certificate of an authority (ca.pem), and one by it for localhost (server.pem
+#                               and server.key), into the folder
 #   tests/postgres.sh restart DIR MODE   stops it (fast, immediate) and starts it again
 #   tests/postgres.sh signal DIR NAME    sends a signal to all its processes
 #   tests/postgres.sh limit DIR BYTES    lets none of its files grow beyond that; "unlimited" lifts it
@@ -49,21 +53,52 @@ install_package() {
     find_programs >/dev/null
 }
 
+# Makes a folder of theirs, and goes there.
+own() {
+    mkdir -p "$1"
+    if [ -n "$(user)" ]; then chown "$(user)" "$1"; fi
+    cd "$1"
+}
+
 start() {
-    local folder=$1 programs
+    local folder=$1 options=${2:-} programs
     programs=$(find_programs)
-    mkdir -p "$folder"
-    if [ -n "$(user)" ]; then chown "$(user)" "$folder"; fi
-    cd "$folder"
+    own "$folder"
     if [ ! -e "$folder/data" ]; then
         as_user "$programs/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 \
             --locale=C --no-sync >"$folder.initdb" 2>&1 || { cat "$folder.initdb" >&2; return 1; }
         rm -f "$folder.initdb"
     fi
     as_user setsid "$programs/pg_ctl" start --pgdata="$folder/data" --log="$folder/log" --silent --wait \
-        --options="-c listen_addresses='' -c unix_socket_directories='$folder' -c max_connections=200" \
+        --options="-c listen_addresses='' -c unix_socket_directories='$folder' -c max_connections=200 $options" \
         </dev/null >/dev/null 2>&1 || { cat "$folder/log" >&2; return 1; }
     echo "postgres://postgres@localhost/postgres?host=$folder"
+}
+
+standby() {
+    local folder=$1 of=$2
+    own "$folder"
+    as_user "$(find_programs)/pg_basebackup" --dbname="host=$of user=postgres application_name=standby" --pgdata="$folder/data" \
+        --checkpoint=fast --wal-method=stream --write-recovery-conf --no-sync >&2
+    start "$folder"
+}
+
+promote() {
+    cd "$1"
+    as_user "$(find_programs)/pg_ctl" promote --pgdata="$1/data" --wait --silent
+}
+
+certify() {
+    own "$1"
+    local new=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+    {
+        openssl req -x509 "${new[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=authority of a test"
+        openssl req "${new[@]}" -keyout server.key -out server.csr -subj "/CN=localhost"
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+            -extfile <(echo "subjectAltName = DNS:localhost") -out server.pem
+    } >certify.log 2>&1 || { cat certify.log >&2; return 1; }
+    if [ -n "$(user)" ]; then chown "$(user)" server.key; fi
+    chmod 600 server.key
 }
 
 stop() {
@@ -142,12 +177,15 @@ watch() {
 
 case "${1:-}" in
     install) install_package ;;
-    start) start "$2" ;;
+    start) start "$2" "${3:-}" ;;
+    standby) standby "$2" "$3" ;;
+    promote) promote "$2" ;;
+    certify) certify "$2" ;;
     restart) restart "$2" "$3" ;;
     limit) limit "$2" "$3" ;;
     signal) send_signal "$2" "$3" ;;
     stop) stop "$2" ;;
     share) share "$2" ;;
     watch) watch "$2" "$3" ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -69,7 +69,7 @@ pub(crate) fn check(frame: &str) -> Tally {
 impl Tally {
     fn refuse(&mut self, refusal: &Refusal) {
         self.refused += 1;
-        let data = refusal.data("2026-01-01T00:00:00.000Z");
+        let data = serde_json::to_value(refusal.data("2026-01-01T00:00:00.000Z")).unwrap();
         assert!(data["error_code"].as_str().is_some_and(|code| !code.is_empty()), "{data}");
         assert!(data["message"].as_str().is_some_and(|words| !words.is_empty()), "{data}");
         let size = data.to_string().len();

@@ -66,6 +66,8 @@ mod tests {
         assert_eq!(bans.until(&ann, None, Timestamp(9)), Some(Timestamp(10)));
         assert_eq!(bans.until(&ann, None, Timestamp(10)), None);
         assert_eq!(bans.until(&ann, Some(&token), Timestamp(9)), Some(Timestamp(20)), "the longer one counts");
+        bans.apply(&until(Revoked::User(ann.clone()), 30), Timestamp(0));
+        assert_eq!(bans.until(&ann, Some(&token), Timestamp(9)), Some(Timestamp(30)), "also when it is the name's");
         assert_eq!(bans.until(&user("ben"), Some(&token), Timestamp(19)), Some(Timestamp(20)));
         assert_eq!(bans.until(&user("ben"), None, Timestamp(0)), None);
         assert_eq!(bans.until(&user("t-1"), None, Timestamp(0)), None, "a token is not a user of that name");

@@ -25,9 +25,11 @@ pub(super) async fn open(settings: &Settings) -> Result<EventLog, Failure> {
 /// Opens the log, and makes it where there is none.
 pub(super) async fn open_or_make(settings: &Settings) -> Result<EventLog, Failure> {
     let Database { url, pool, lanes } = &settings.database;
-    let options = Options { url: url.expose().to_owned(), readers: *pool, lanes: *lanes, metrics: Metrics::new() };
+    let (url, nats) = (url.expose().to_owned(), settings.cluster.nats());
+    let options = Options { url, readers: *pool, lanes: *lanes, nats, metrics: Metrics::new() };
     let log = EventLog::open(options).await.map_err(Failure::failed)?;
-    Ok(log.keeping_snapshots(settings.snapshots.keep).keeping_history(settings.snapshots.history_every))
+    let log = log.keeping_snapshots(settings.snapshots.keep).keeping_history(settings.snapshots.history_every);
+    Ok(log.keeping_projections(settings.projections.every_events))
 }
 
 /// Reads an argument that names a document.

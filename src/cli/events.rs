@@ -8,8 +8,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     domain::Seq,
-    event_log::{EventLog, Head, Position, Published, Recorded, StreamName},
-    protocol::history::{Record, Source, event_as_json},
+    event_log::{EventLog, Head, Position, Published, ReadError, Recorded, StreamName, Tombstone, What},
+    protocol::history::{Record, Source, Told, event_as_json},
     settings::Settings,
 };
 
@@ -63,13 +63,20 @@ impl Events {
     }
 
     async fn print(&self, log: &EventLog) -> Result<(), Failure> {
-        match &self.stream {
-            None => self.print_all(log).await,
+        let printed = match &self.stream {
+            None => return self.print_all(log).await,
             Some(stream) if self.follow => follow(log, stream).await,
             Some(stream) => {
                 let head = database::head(log, stream).await?;
                 print_new(log, stream, Seq(0), head).await.map(|_| ())
             }
+        };
+        match printed {
+            // All that is left of it, and nothing comes after it.
+            Err(Unprinted::Unread(ReadError::Erased(tombstone))) => Ok(output::json(&tombstone_as_json(&tombstone))?),
+            Err(Unprinted::Unread(error)) => Err(Failure::failed(error)),
+            Err(Unprinted::Unwritten(failure)) => Err(failure),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -88,29 +95,47 @@ impl Events {
     }
 }
 
+/// Why a stream was not printed to its end.
+enum Unprinted {
+    Unread(ReadError),
+    Unwritten(Failure),
+}
+
+impl From<ReadError> for Unprinted {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl From<std::io::Error> for Unprinted {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unwritten(error.into())
+    }
+}
+
 /// Prints a stream, which need not have begun, as it grows.
-async fn follow(log: &EventLog, stream: &StreamName) -> Result<(), Failure> {
+async fn follow(log: &EventLog, stream: &StreamName) -> Result<(), Unprinted> {
     let (mut tick, mut printed) = (interval(POLL), Seq(0));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Some(head) = log.head(stream).await.map_err(Failure::failed)? {
+        if let Some(head) = log.living_head(stream).await? {
             printed = print_new(log, stream, printed, head).await?;
         }
     }
 }
 
 /// Prints what a stream has after an event up to its head, and answers the last one.
-async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) -> Result<Seq, Failure> {
+async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) -> Result<Seq, Unprinted> {
     let mut last = after;
     while last < head.seq {
         let page: Vec<_> = match stream.presence_id() {
             Some(document) => {
-                let page = log.read_presence(&document, last, PAGE).await.map_err(Failure::failed)?;
+                let page = log.read_presence(&document, last, PAGE).await?;
                 page.iter().map(|recorded| (recorded.seq, presence_as_json(stream, recorded))).collect()
             }
             None => {
-                let page = log.read(stream, last, PAGE).await.map_err(Failure::failed)?;
+                let page = log.read(stream, last, PAGE).await?;
                 page.iter().map(|recorded| (recorded.seq, as_json(stream, recorded))).collect()
             }
         };
@@ -126,11 +151,15 @@ async fn print_new(log: &EventLog, stream: &StreamName, after: Seq, head: Head) 
 }
 
 fn published_as_json(published: Published) -> Value {
-    let Published { position, stream, seq, version, message_id, recorded_at, event } = published;
+    let Published { position, stream, seq, version, message_id, recorded_at, what } = published;
     let id = stream.document_id();
     let stream = id.as_ref().map_or(Source::Stream(stream.as_str()), Source::Document);
-    let mut json =
-        event_as_json(&Record { stream, seq, version, message_id: &message_id, recorded_at }, event.as_ref());
+    let told = match &what {
+        What::Event(event) => Told::Event(event),
+        What::Erased => Told::Erased,
+        What::Elsewhere => Told::Elsewhere,
+    };
+    let mut json = event_as_json(&Record { stream, seq, version, message_id: &message_id, recorded_at }, told);
     json["position"] = position.0.into();
     json
 }
@@ -139,5 +168,12 @@ fn as_json(stream: &StreamName, recorded: &Recorded) -> Value {
     let Recorded { seq, version, ref message_id, recorded_at, ref event } = *recorded;
     let id = stream.document_id();
     let stream = id.as_ref().map_or(Source::Stream(stream.as_str()), Source::Document);
-    event_as_json(&Record { stream, seq, version, message_id, recorded_at }, Some(event))
+    event_as_json(&Record { stream, seq, version, message_id, recorded_at }, Told::Event(event))
+}
+
+fn tombstone_as_json(Tombstone { stream, seq, version, message_id, recorded_at }: &Tombstone) -> Value {
+    let (seq, version, recorded_at) = (*seq, *version, *recorded_at);
+    let id = stream.document_id();
+    let stream = id.as_ref().map_or(Source::Stream(stream.as_str()), Source::Document);
+    event_as_json(&Record { stream, seq, version, message_id, recorded_at }, Told::Erased)
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use crate::{event_log::Position, settings::Settings};
 
@@ -24,6 +25,9 @@ pub(super) struct Export {
     /// The file to write; standard output when absent
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Print what was done as one JSON object, on standard error where the events are on standard output
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLE: &str = "Examples:
@@ -47,7 +51,12 @@ impl Export {
                 written
             }
         };
-        output::note(format_args!("exported {events} events, up to position {to}"));
+        let done = json!({"exported": events, "position": to.0});
+        match (self.json, &self.output) {
+            (true, Some(_)) => output::json(&done)?,
+            (true, None) => output::note(done),
+            (false, _) => output::note(format_args!("exported {events} events, up to position {to}")),
+        }
         Ok(())
     }
 

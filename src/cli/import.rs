@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use crate::{
     event_log::{EventLog, Imported, Purpose, StoredEvent},
@@ -25,6 +26,9 @@ use super::{Failure, database, exchange::Reader, output, progress};
 pub(super) struct Import {
     /// The export; standard input when absent
     file: Option<PathBuf>,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLE: &str = "Examples:
@@ -49,8 +53,14 @@ impl Import {
                 take(&log, open(path)?, Purpose::Append).await
             }
         };
+        // A tombstone may have come for what is here.
+        log.finish_erasures().await.map_err(Failure::failed)?;
         log.close().await;
         let Summary { done: Imported { appended, present }, last } = summary?;
+        if self.json {
+            output::json(&json!({"imported": appended, "present": present, "position": last}))?;
+            return Ok(());
+        }
         output::line(format_args!(
             "imported {appended} events, {present} were there already; up to position {last} of the export"
         ))?;

@@ -4,6 +4,7 @@
 //! runs.
 
 mod database;
+mod erase;
 mod events;
 mod exchange;
 mod export;
@@ -17,6 +18,7 @@ mod replay;
 mod serve;
 mod token;
 mod verify;
+mod verify_kept;
 mod verify_presence;
 
 use std::{ffi::OsString, fmt::Display, path::PathBuf, process::ExitCode};
@@ -46,6 +48,7 @@ enum Command {
     Events(events::Events),
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
+    Erase(erase::Erase),
     Export(export::Export),
     Import(import::Import),
     Token(token::Token),
@@ -116,6 +119,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             Command::Events(command) => command.run(&settings).await,
             Command::Rebuild(command) => command.run(&settings).await,
             Command::Verify(command) => command.run(&settings).await,
+            Command::Erase(command) => command.run(&settings).await,
             Command::Export(command) => command.run(&settings).await,
             Command::Import(command) => command.run(&settings).await,
             Command::Token(command) => command.run(&settings),

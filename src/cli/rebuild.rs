@@ -2,31 +2,54 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use crate::{
     domain::DocumentId,
-    event_log::{EventLog, Head, ReadError, StreamName},
+    event_log::{Effort, EventLog, Head, Projection, ReadError, StreamName},
     settings::Settings,
 };
 
 use super::{Failure, database, output, progress};
 
-/// Drop all snapshots, of documents and of who is in them, and fold them again from the log
+/// Fold everything that is derived again from the log: snapshots of documents and of who is in them, and projections
+///
+/// The service may run. Snapshots are replaced one by one; a projection is built beside the one in use, and takes its
+/// place when it has caught up. What is interrupted is finished by the service, or by the same command again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Rebuild {
     /// Only those of this document
     #[arg(long, value_name = "ID", value_parser = database::document_id)]
     document: Option<DocumentId>,
+    /// Only this projection, and no snapshots
+    #[arg(long, value_name = "NAME", value_parser = projection, conflicts_with = "document")]
+    projection: Option<Projection>,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A projection by its name.
+fn projection(text: &str) -> Result<Projection, String> {
+    let names = Projection::ALL.map(Projection::name).join(" and ");
+    Projection::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| format!("the projections are {names}"))
 }
 
 const EXAMPLE: &str = "Examples:
   scriptorium rebuild
-  scriptorium rebuild --document minutes";
+  scriptorium rebuild --document minutes
+  scriptorium rebuild --projection blame";
 
 impl Rebuild {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
+        if let Some(projection) = self.projection {
+            let failed = rebuild_projection(&log, projection).await?;
+            log.close().await;
+            output::line(format_args!("{} rebuilt", projection.name()))?;
+            return verdict(failed);
+        }
         let streams = database::streams(&log, self.document.as_ref()).await?;
         let presence = match &self.document {
             Some(document) => vec![document.clone()],
@@ -34,7 +57,7 @@ impl Rebuild {
         };
         let bar = progress::bar("rebuilding", database::events_in(&streams));
         let (mut rebuilt, mut failed) = (0_u64, 0_u64);
-        for (stream, head) in &streams {
+        for (stream, head) in streams.iter().filter(|(_, head)| !head.is_erased) {
             match rebuild(&log, stream, *head, &bar).await {
                 Ok(()) => rebuilt += 1,
                 Err(why) => {
@@ -50,10 +73,49 @@ impl Rebuild {
             }
         }
         bar.finish_and_clear();
+        if let Some(document) = &self.document {
+            for (stream, head) in &streams {
+                if let Err(why) = log.rebuild_kept(stream, head.seq, &mut Effort::full(&mut |_| ())).await {
+                    failed += 1;
+                    output::error(&format!("{document}: {why}"));
+                }
+            }
+        } else {
+            for projection in Projection::ALL {
+                failed += rebuild_projection(&log, projection).await?;
+            }
+        }
         log.close().await;
-        output::line(format_args!("{rebuilt} documents rebuilt"))?;
-        if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} streams could not be rebuilt"))) }
+        if self.json {
+            output::json(&json!({"documents": rebuilt, "failed": failed}))?;
+        } else {
+            output::line(format_args!("{rebuilt} documents rebuilt"))?;
+        }
+        verdict(failed)
     }
+}
+
+fn verdict(failed: u64) -> Result<(), Failure> {
+    if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} streams could not be rebuilt"))) }
+}
+
+/// Builds a projection anew and puts it in use; answers how many streams could not be folded.
+async fn rebuild_projection(log: &EventLog, projection: Projection) -> Result<u64, Failure> {
+    let streams = database::streams(log, None).await?;
+    let bar = progress::bar(projection.name(), database::events_in(&streams));
+    log.begin_rebuild(projection).await.map_err(Failure::failed)?;
+    let (mut failed, mut is_done) = (0, false);
+    while !is_done {
+        let mut progress = |events| bar.inc(events);
+        let tended = log.tend(projection, &mut Effort::full(&mut progress)).await.map_err(Failure::failed)?;
+        for damaged in &tended.damaged {
+            failed += 1;
+            bar.suspend(|| output::error(&damaged.to_string()));
+        }
+        is_done = tended.is_done;
+    }
+    bar.finish_and_clear();
+    Ok(failed)
 }
 
 async fn rebuild(log: &EventLog, stream: &StreamName, head: Head, bar: &ProgressBar) -> Result<(), ReadError> {

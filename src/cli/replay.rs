@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     domain::{DocumentId, Stretch, Timestamp, Version},
+    formats,
     history::{self, Untold, When},
     projection::{Comment, Document, Stamp, Thread},
     protocol::OpsJson,
@@ -29,14 +30,20 @@ pub(super) struct Replay {
     /// As it was at a time, e.g. 2026-11-21T10:20:10Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
-    /// What to print: the plain text, the rich text as a Quill Delta, or everything that is known
+    /// What to print: the plain text, Markdown, a page of HTML, the rich text as a Quill Delta, or everything that is
+    /// known
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Text,
+    Markdown,
+    Html,
     Delta,
     Json,
 }
@@ -44,6 +51,7 @@ enum Format {
 const EXAMPLE: &str = "Examples:
   scriptorium replay minutes
   scriptorium replay minutes --to-version 41 --format delta
+  scriptorium replay minutes --format markdown > minutes.md
   scriptorium replay minutes --at 2026-11-21T10:20:10Z --format json";
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -82,8 +90,10 @@ impl Replay {
     fn print(&self, document: &Document) -> Result<(), Failure> {
         let content = document.content();
         let delta = || content.to_delta::<Utf16>();
-        match self.format {
+        match if self.json { Format::Json } else { self.format } {
             Format::Text => output::exactly(&content.text())?,
+            Format::Markdown => output::exactly(&formats::to_markdown(content))?,
+            Format::Html => output::exactly(&formats::to_html(content, self.document.as_str()))?,
             Format::Delta => output::json(&OpsJson(delta().ops()))?,
             Format::Json => output::json(&json!({
                 "id": self.document.as_str(),

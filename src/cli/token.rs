@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     auth::{self, Claims},
     clock::Clock,
-    domain::UserId,
+    domain::{Timestamp, UserId},
     settings::{self, Settings},
 };
 
@@ -32,6 +32,9 @@ pub(super) struct Token {
     /// How long the token is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     ttl: Duration,
+    /// Print the token and its end as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLE: &str = "Examples:
@@ -58,11 +61,19 @@ fn permissions(text: &str) -> Result<Value, String> {
 
 impl Token {
     pub(super) fn run(self, settings: &Settings) -> Result<(), Failure> {
-        let Self { sub: user_id, name, permissions, ttl } = self;
+        let Self { sub: user_id, name, permissions, ttl, json } = self;
         let name = name.or_else(|| Some(user_id.to_string()));
         let claims = Claims { user_id, name, permissions, issued_at: Clock::system().now(), ttl };
         let token = auth::issue(&settings.auth, &claims).map_err(Failure::usage)?;
-        Ok(output::line(token)?)
+        if !json {
+            return Ok(output::line(token)?);
+        }
+        let Claims { user_id, permissions, issued_at, .. } = claims;
+        // A token's end is a whole second.
+        let end = issued_at.0.div_euclid(1_000_000).saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+        let end = Timestamp(end.saturating_mul(1_000_000)).to_rfc3339();
+        let sub = user_id.as_str();
+        Ok(output::json(&json!({"token": token, "sub": sub, "permissions": permissions, "expires_at": end}))?)
     }
 }
 

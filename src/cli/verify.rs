@@ -4,24 +4,29 @@ use std::{collections::VecDeque, fmt::Display};
 
 use clap::Args;
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use crate::{
     domain::{Edited, Event, Seq},
-    event_log::{EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
+    event_log::{Damaged, EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
     projection::{Document, Misfit},
     protocol::document::{SentOperation, read_sent},
     settings::Settings,
     text::Utf16,
 };
 
-use super::{Failure, database, output, progress, verify_presence::PresenceAudit};
+use super::{Failure, database, output, progress, verify_kept::KeptAudit, verify_presence::PresenceAudit};
 
 /// Read every event, fold every document, and who is in it, from zero, and compare with everything that is stored beside the log
 ///
 /// Reports each difference and each damaged event, and goes on. Exit code 1 if there was any.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
-pub(super) struct Verify {}
+pub(super) struct Verify {
+    /// Print each difference, and at the end what was looked at, as a JSON object on a line of its own
+    #[arg(long)]
+    json: bool,
+}
 
 const EXAMPLE: &str = "Examples:
   scriptorium verify
@@ -37,11 +42,24 @@ impl Verify {
         let presence = database::presence_streams(&log).await?;
         let events = database::events_in(&streams) + presence.iter().map(|(_, head)| head.seq.0).sum::<u64>();
         let bar = progress::bar("verifying", events);
-        let mut report = Report { bar, events: 0, snapshots: 0, differences: 0 };
+        let mut report = Report { bar, json: self.json, events: 0, snapshots: 0, differences: 0 };
+        let mut tombstones = 0_u64;
+        for stream in log.unfinished_erasures().await.map_err(Failure::failed)? {
+            report.differs(&stream, "it is erased, but what was before that is not gone yet")?;
+        }
         for (stream, head) in &streams {
+            if head.is_erased {
+                tombstones += 1;
+                verify_tombstone(&log, stream, &mut report).await?;
+                continue;
+            }
             Audit::new(&log, stream, *head, &mut report).await?.run().await?;
         }
         for (document, head) in &presence {
+            if head.is_erased {
+                verify_tombstone(&log, &StreamName::presence(document), &mut report).await?;
+                continue;
+            }
             PresenceAudit::new(&log, (document, *head), &mut report).await?.run().await?;
         }
         verify_revocations(&log, &mut report).await?;
@@ -49,11 +67,33 @@ impl Verify {
         log.close().await;
         let Report { events, snapshots, differences, .. } = report;
         let streams = streams.len() + presence.len();
-        output::line(format_args!(
-            "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
-        ))?;
+        if self.json {
+            let counts = json!({"streams": streams, "erased": tombstones, "events": events, "snapshots": snapshots});
+            output::json(&json!({"verified": counts, "differences": differences}))?;
+        } else {
+            if tombstones > 0 {
+                output::line(format_args!("{tombstones} documents are erased; their tombstones stay"))?;
+            }
+            output::line(format_args!(
+                "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
+            ))?;
+        }
         if differences == 0 { Ok(()) } else { Err(Failure::failed("what is stored is not what it should be")) }
     }
+}
+
+/// Of what is erased there is to be nothing but the tombstone.
+async fn verify_tombstone(log: &EventLog, stream: &StreamName, report: &mut Report) -> Result<(), Failure> {
+    report.events += 1;
+    match log.tombstone(stream).await {
+        Ok(_) => (),
+        Err(ReadError::Damaged(damaged)) => {
+            let Damaged { seq, why, .. } = damaged;
+            report.differs(stream, format_args!("event {seq} is damaged: {why}"))?;
+        }
+        Err(why @ (ReadError::Unavailable(_) | ReadError::Erased(_))) => return Err(Failure::failed(why)),
+    }
+    Ok(())
 }
 
 /// Revocations fold to nothing that is stored; that each can be read is all there is to see.
@@ -66,10 +106,9 @@ async fn verify_revocations(log: &EventLog, report: &mut Report) -> Result<(), F
                 (after, report.events) = (*last, report.events + page.len() as u64);
             }
             Err(ReadError::Damaged(damaged)) => {
-                report.differences += 1;
-                return Ok(report.bar.suspend(|| output::line(format_args!("{damaged}")))?);
+                return report.say(&damaged.stream, &damaged.to_string(), &damaged);
             }
-            Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
+            Err(why @ (ReadError::Unavailable(_) | ReadError::Erased(_))) => return Err(Failure::failed(why)),
         }
     }
 }
@@ -77,6 +116,7 @@ async fn verify_revocations(log: &EventLog, report: &mut Report) -> Result<(), F
 /// What was looked at, and what was wrong.
 pub(super) struct Report {
     pub(super) bar: ProgressBar,
+    json: bool,
     pub(super) events: u64,
     pub(super) snapshots: u64,
     differences: u64,
@@ -84,9 +124,13 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn differs(&mut self, stream: &StreamName, what: impl Display) -> Result<(), Failure> {
+        self.say(stream, &what.to_string(), format_args!("{}: {what}", database::shown(stream)))
+    }
+
+    fn say(&mut self, stream: &StreamName, difference: &str, line: impl Display) -> Result<(), Failure> {
         self.differences += 1;
-        let stream = database::shown(stream);
-        Ok(self.bar.suspend(|| output::line(format_args!("{stream}: {what}")))?)
+        let json = self.json.then(|| json!({"stream": stream.as_str(), "difference": difference}));
+        Ok(self.bar.suspend(|| json.as_ref().map_or_else(|| output::line(line), output::json))?)
     }
 }
 
@@ -102,6 +146,8 @@ struct Audit<'a> {
     last: Head,
     /// Snapshots that are still to be compared, the next one first.
     snapshots: VecDeque<Seq>,
+    /// The projections that are kept beside it.
+    kept: KeptAudit,
 }
 
 impl<'a> Audit<'a> {
@@ -112,7 +158,8 @@ impl<'a> Audit<'a> {
         report: &'a mut Report,
     ) -> Result<Self, Failure> {
         let snapshots = log.snapshot_places(stream).await.map_err(Failure::failed)?.into();
-        Ok(Self { log, stream, head, report, folded: Some(Document::new()), last: Head::default(), snapshots })
+        let kept = KeptAudit::new(log, stream).await?;
+        Ok(Self { log, stream, head, report, folded: Some(Document::new()), last: Head::default(), snapshots, kept })
     }
 
     async fn run(mut self) -> Result<(), Failure> {
@@ -127,6 +174,8 @@ impl<'a> Audit<'a> {
                 }
                 Ok(page) => self.examine_page(page).await?,
                 Err(ReadError::Damaged(_)) => self.examine_one_by_one(after).await?,
+                // It was erased while it was looked at.
+                Err(ReadError::Erased(_)) => return Ok(()),
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             };
         }
@@ -148,6 +197,7 @@ impl<'a> Audit<'a> {
                     self.lose_track();
                     return Ok(damaged.seq.max(after.next()));
                 }
+                Err(ReadError::Erased(_)) => return Ok(self.head.seq),
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
@@ -174,7 +224,7 @@ impl<'a> Audit<'a> {
         if recorded_at < self.last.recorded_at {
             self.differs(format_args!("event {seq} was recorded before the one before it"))?;
         }
-        self.last = Head { seq, version, recorded_at };
+        self.last = Head { seq, version, recorded_at, is_erased: false };
         if let Event::Edited(edited) = &recorded.event
             && says_otherwise(edited)
         {
@@ -186,12 +236,14 @@ impl<'a> Audit<'a> {
             self.differs(format_args!("event {seq} does not fit the document before it: {why}"))?;
             self.lose_track();
         }
-        self.compare_snapshots(seq).await
+        self.compare_snapshots(seq).await?;
+        self.kept.examine(self.log, self.stream, (recorded, &mut *self.report)).await
     }
 
     /// What comes later cannot be compared with anything.
     fn lose_track(&mut self) {
         self.folded = None;
+        self.kept.lose_track();
     }
 
     /// Compares the snapshots up to a place with what the events fold to there.
@@ -226,8 +278,14 @@ impl<'a> Audit<'a> {
         let behind = self.log.read(self.stream, head.seq, 1).await;
         let saved = self.log.snapshot_places(self.stream).await.map_err(Failure::failed)?.pop();
         let now = self.log.head(self.stream).await.map_err(Failure::failed)?.map_or(Seq(0), |now| now.seq);
-        if !matches!(&behind, Ok(page) if page.is_empty()) && now == head.seq {
+        if !matches!(&behind, Ok(page) if page.is_empty())
+            && !matches!(&behind, Err(ReadError::Erased(_)))
+            && now == head.seq
+        {
             self.differs(format_args!("there are events behind the head, which is at {}", head.seq))?;
+        }
+        if let Some(kept) = self.kept.last().filter(|kept| *kept > now) {
+            self.differs(format_args!("a projection is kept as of {kept}, ahead of the log, which is at {now}"))?;
         }
         if let Some(saved) = saved.filter(|saved| *saved > now) {
             self.differs(format_args!("snapshot {saved} is ahead of the log, which is at {now}"))?;

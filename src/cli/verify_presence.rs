@@ -58,6 +58,8 @@ impl<'a> PresenceAudit<'a> {
                     page.iter().try_for_each(|recorded| self.examine(recorded))?;
                 }
                 Err(ReadError::Damaged(_)) => self.examine_one_by_one().await?,
+                // It was erased while it was looked at.
+                Err(ReadError::Erased(_)) => return Ok(()),
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
@@ -69,6 +71,7 @@ impl<'a> PresenceAudit<'a> {
         let first = match self.log.read_presence(self.document, Seq(0), 1).await {
             Ok(one) => one.first().map(|first| first.seq),
             Err(ReadError::Damaged(damaged)) => Some(damaged.seq),
+            Err(ReadError::Erased(_)) => None,
             Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
         };
         let gone = first.map_or(Seq(0), |first| Seq(first.0.saturating_sub(1)));
@@ -101,6 +104,7 @@ impl<'a> PresenceAudit<'a> {
                     (self.folded, self.last.seq) = (None, damaged.seq.max(self.last.seq.next()));
                     return self.compare_snapshots(self.last.seq);
                 }
+                Err(ReadError::Erased(_)) => break,
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
@@ -118,7 +122,7 @@ impl<'a> PresenceAudit<'a> {
         if recorded_at < self.last.recorded_at {
             self.differs(format_args!("event {seq} was recorded before the one before it"))?;
         }
-        (self.last, self.newest) = (Head { seq, version, recorded_at }, self.newest.max(version));
+        (self.last, self.newest) = (Head { seq, version, recorded_at, is_erased: false }, self.newest.max(version));
         if let Some(presence) = &mut self.folded {
             presence.fold(version, event);
         }

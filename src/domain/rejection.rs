@@ -83,6 +83,9 @@ pub enum Rejection {
     /// There is nothing under this id.
     #[error("there is no document with this id")]
     NoSuchDocument,
+    /// What was under this id is erased.
+    #[error("this document is erased")]
+    Erased,
     /// Something is under this id already.
     #[error("there is a document with this id already")]
     DocumentExists,

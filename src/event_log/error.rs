@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Recorded, StreamName};
+use super::{Recorded, StreamName, Tombstone};
 use crate::domain::Seq;
 
 /// The log could not look, or could not write. Displays the reason for operators, e.g. `disk is full`.
@@ -89,6 +89,9 @@ pub enum ReadError {
     /// It looked, and found an event that cannot be read.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// What was there is erased.
+    #[error("{} was erased at {}", .0.stream, .0.recorded_at)]
+    Erased(Tombstone),
 }
 
 /// Why the log cannot be opened.

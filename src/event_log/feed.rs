@@ -31,8 +31,20 @@ pub struct Published {
     pub message_id: MessageId,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// What happened; `None` in a stream of a kind that has readers of its own.
-    pub event: Option<Event>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened, as far as the feed tells it.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub enum What {
+    /// This, in the stream of a document.
+    Event(Event),
+    /// The stream was erased: this is its tombstone, and nothing comes after it.
+    Erased,
+    /// Something in a stream of a kind that has readers of its own.
+    Elsewhere,
 }
 
 /// How many rows the first query of a page asks for; each next one asks for twice as many.
@@ -127,8 +139,14 @@ impl EventLog {
 fn publish(position: Position, stream: StreamName, row: &Row) -> Result<Published, Damaged> {
     let Row { seq, version, recorded_at, .. } = *row;
     let message_id = stored::decode_message_id(&row.message_id).map_err(|why| damaged(&stream, seq, why))?;
-    let event = stream.document_id().map(|_| decode(&stream, row)).transpose()?.map(|recorded| recorded.event);
-    Ok(Published { position, stream, seq, version, message_id, recorded_at, event })
+    let what = if stored::erased_v1::is(&row.body) {
+        What::Erased
+    } else if stream.document_id().is_some() {
+        What::Event(decode(&stream, row)?.event)
+    } else {
+        What::Elsewhere
+    };
+    Ok(Published { position, stream, seq, version, message_id, recorded_at, what })
 }
 
 /// The feed as it grows.

@@ -9,7 +9,7 @@ use futures_util::{
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
-    Append, EventLog, Expected, Head, ImportError, Imported, Position, Published, Purpose, Recorded, StoredEvent,
+    Append, EventLog, Expected, Head, ImportError, Imported, Position, Published, Purpose, Recorded, StoredEvent, What,
     suite::{append, fill, ids, message, stream, typed},
 };
 use crate::domain::{Seq, Timestamp, Version};
@@ -28,8 +28,8 @@ pub(super) async fn the_feed_has_all_streams_in_the_order_of_their_commits(log: 
     assert_eq!(places(&all), [("document:a", 1), ("document:a", 2), ("document:b", 1), ("document:a", 3)]);
     assert!(all.is_sorted_by(|one, next| one.position < next.position));
     let recorded = all.into_iter().filter(|event| event.stream == a).map(|event| {
-        let Published { seq, version, message_id, recorded_at, event, .. } = event;
-        let event = event.unwrap();
+        let Published { seq, version, message_id, recorded_at, what, .. } = event;
+        let What::Event(event) = what else { panic!("{what:?}") };
         Recorded { seq, version, message_id, recorded_at, event }
     });
     let read = log.read(&a, Seq(0), 10).await.unwrap();

@@ -12,7 +12,7 @@ use super::{
 use crate::{domain::Seq, projection::Document};
 
 /// What an event takes in a database, with its share of the indexes, is more than this.
-const EVENT_BYTES: u64 = 128;
+pub(super) const EVENT_BYTES: u64 = 128;
 
 impl EventLog {
     /// Which of the others to keep with a snapshot.

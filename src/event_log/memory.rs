@@ -14,13 +14,14 @@ use futures_util::{
 
 use super::{
     Bell, Doorbell, Head, Life, LifeSign, Position, Ring, StreamName,
+    memory_kept::Shelves,
     memory_nodes::Nodes,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Keep, Key, NewRows,
-        Refusal, Row, SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Keep, Key, NewRow,
+        NewRows, Refusal, Row, Scrub, SnapshotRow,
     },
 };
-use crate::domain::{MessageId, NodeId, Seq};
+use crate::domain::{MessageId, NodeId, Seq, Timestamp};
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -28,11 +29,12 @@ pub(super) struct Memory {
     /// What has been appended, in that order; position 1 comes first. Locked after `streams`.
     feed: Mutex<Vec<(StreamName, Seq)>>,
     nodes: Mutex<Nodes>,
+    pub(super) shelves: Mutex<Shelves>,
     bell: Bell,
 }
 
 #[derive(Default)]
-struct Stream {
+pub(super) struct Stream {
     head: Head,
     rows: Vec<Row>,
     /// How many events were trimmed before the first row.
@@ -42,8 +44,12 @@ struct Stream {
 }
 
 impl Stream {
+    pub(super) fn can_keep(&self, place: Seq) -> bool {
+        !self.head.is_erased && self.head.seq >= place
+    }
+
     fn append(&mut self, new: NewRows) -> Result<Head, Refusal> {
-        if !new.expected.admits(self.head.seq) {
+        if !new.expected.admits(self.head) {
             return Err(Refusal::Stale { head: self.head.seq });
         }
         let ids: HashSet<_> = new.rows.iter().map(|row| &row.message_id).collect();
@@ -53,11 +59,7 @@ impl Stream {
         }
         let head = new.head_after(self.head);
         for row in new.rows {
-            let seq = Seq((self.trimmed + self.rows.len()) as u64 + 1);
-            let message_id = row.message_id.as_str().into();
-            self.by_message.insert(row.message_id, self.trimmed + self.rows.len());
-            let (body, cause) = (row.body.as_bytes().to_vec(), row.cause.as_bytes().to_vec());
-            self.rows.push(Row { seq, version: row.version, message_id, recorded_at: head.recorded_at, body, cause });
+            self.push(row, head.recorded_at);
         }
         self.head = head;
         Ok(head)
@@ -65,13 +67,34 @@ impl Stream {
 
     /// Adds an event as it is.
     fn import(&mut self, ImportRow { seq, recorded_at, row, .. }: ImportRow) {
-        if self.rows.is_empty() {
+        if self.last_row().next() != seq {
+            // It begins here, or its tombstone came alone.
+            self.trim(seq);
             self.trimmed = usize::try_from(seq.0.saturating_sub(1)).unwrap_or(usize::MAX);
         }
+        self.push(row, recorded_at);
+    }
+
+    fn push(&mut self, row: NewRow, recorded_at: Timestamp) {
+        let seq = self.last_row().next();
         let message_id = row.message_id.as_str().into();
         self.by_message.insert(row.message_id, self.trimmed + self.rows.len());
         let (body, cause) = (row.body.as_bytes().to_vec(), row.cause.as_bytes().to_vec());
         self.rows.push(Row { seq, version: row.version, message_id, recorded_at, body, cause });
+    }
+
+    /// Whether there was anything to end.
+    fn end(&mut self, last: &NewRow, at: Timestamp) -> bool {
+        let Head { seq, version, recorded_at, is_erased } = self.head;
+        if !is_erased {
+            self.head = Head { seq: seq.next(), version, recorded_at: recorded_at.max(at), is_erased: true };
+            self.push(NewRow { version, ..last.clone() }, self.head.recorded_at);
+        }
+        !is_erased
+    }
+
+    fn last_row(&self) -> Seq {
+        Seq((self.trimmed + self.rows.len()) as u64)
     }
 
     fn find<'a>(&self, ids: impl Iterator<Item = &'a MessageId>) -> Vec<Row> {
@@ -82,6 +105,7 @@ impl Stream {
     }
 
     fn page(&self, after: Seq, limit: usize) -> &[Row] {
+        let after = if self.head.is_erased { after.max(Seq(self.head.seq.0 - 1)) } else { after };
         let start = self.rows.partition_point(|row| row.seq <= after);
         &self.rows[start..][..limit.min(self.rows.len() - start)]
     }
@@ -113,12 +137,12 @@ impl Stream {
 }
 
 impl Memory {
-    fn streams_now(&self) -> MutexGuard<'_, BTreeMap<StreamName, Stream>> {
+    pub(super) fn streams_now(&self) -> MutexGuard<'_, BTreeMap<StreamName, Stream>> {
         // Nothing here panics between two changes that belong together.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn feed_now(&self) -> MutexGuard<'_, Vec<(StreamName, Seq)>> {
+    pub(super) fn feed_now(&self) -> MutexGuard<'_, Vec<(StreamName, Seq)>> {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -181,7 +205,8 @@ impl Adapter for Memory {
     fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>> {
         let (streams, feed) = (self.streams_now(), self.feed_now());
         let found = (1..).map(Position).zip(feed.iter()).filter_map(|(position, (name, seq))| {
-            let row = streams.get(name)?.page(Seq(seq.0 - 1), 1).first().filter(|row| row.seq == *seq)?;
+            let rows = &streams.get(name)?.rows;
+            let row = &rows[rows.binary_search_by_key(seq, |row| row.seq).ok()?];
             (after < position && position <= to).then(|| FeedRow { position, stream: name.clone(), row: row.clone() })
         });
         ready(Ok(found.take(limit).collect())).boxed()
@@ -239,7 +264,7 @@ impl Adapter for Memory {
     }
 
     fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()> {
-        if let Some(stream) = self.streams_now().get_mut(stream) {
+        if let Some(stream) = self.streams_now().get_mut(stream).filter(|stream| !stream.head.is_erased) {
             stream.snapshots.insert(snapshot.seq, snapshot);
             stream.let_go(keep);
         }
@@ -247,7 +272,11 @@ impl Adapter for Memory {
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>> {
-        self.look(stream, |stream| stream.snapshots.range(..=at_most).next_back().map(|(_, row)| row.clone()))
+        let snapshots = |stream: &Stream| {
+            let newest = stream.snapshots.range(..=at_most).next_back();
+            newest.filter(|_| !stream.head.is_erased).map(|(_, row)| row.clone())
+        };
+        self.look(stream, snapshots)
     }
 
     fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>> {
@@ -266,6 +295,31 @@ impl Adapter for Memory {
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         let trimmed = self.streams_now().get_mut(stream).map(|stream| stream.trim(to));
         ready(Ok(trimmed.unwrap_or_default())).boxed()
+    }
+
+    fn end<'a>(&'a self, names: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {
+        let mut streams = self.streams_now();
+        for name in names {
+            let stream = streams.entry(name.clone()).or_default();
+            if stream.end(&last, at) {
+                self.feed_now().push((name.clone(), stream.head.seq));
+                self.bell.ring(Ring::Stream(name.clone(), stream.head.seq));
+            }
+        }
+        ready(Ok(())).boxed()
+    }
+
+    fn unfinished_ends<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<StreamName>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let streams = self.streams_now();
+        let is_unfinished =
+            |stream: &Stream| stream.head.is_erased && (stream.rows.len() > 1 || !stream.snapshots.is_empty());
+        let found = streams.range::<StreamName, _>((from, Bound::Unbounded)).filter(|(_, it)| is_unfinished(it));
+        ready(Ok(found.take(limit).map(|(name, _)| name.clone()).collect())).boxed()
+    }
+
+    fn scrub(&self, _what: Scrub) -> Answer<'_, bool> {
+        ready(Ok(true)).boxed()
     }
 
     fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {

@@ -15,6 +15,8 @@ macro_rules! of {
         Migrations(&[
             (1, "event log", include_str!(concat!("../../migrations/", $kind, "/0001_event_log.sql"))),
             (2, "presence", include_str!(concat!("../../migrations/", $kind, "/0002_presence.sql"))),
+            (3, "projections", include_str!(concat!("../../migrations/", $kind, "/0003_projections.sql"))),
+            (4, "erasure", include_str!(concat!("../../migrations/", $kind, "/0004_erasure.sql"))),
         ])
     };
 }

@@ -5,6 +5,9 @@
 //! their stream are committed in one transaction, and two unique indexes are the referee for all who
 //! write: (stream, seq) and (stream, message).
 
+mod address;
+#[cfg(test)]
+mod append_laws;
 mod audit;
 #[cfg(test)]
 mod comment_laws;
@@ -12,20 +15,29 @@ mod documents;
 mod doorbell;
 #[cfg(test)]
 mod doorbell_laws;
+mod erasure;
+#[cfg(test)]
+mod erasure_laws;
 mod error;
 mod feed;
 #[cfg(test)]
 mod feed_laws;
 mod fold;
+mod kept;
 mod landmarks;
 mod memory;
+mod memory_kept;
 mod memory_nodes;
 mod migrations;
+mod nats;
 mod nodes;
 mod port;
 mod postgres;
 mod presence;
 mod revocations;
+mod rings;
+#[cfg(test)]
+mod snapshot_laws;
 mod sql;
 mod sqlite;
 mod stored;
@@ -36,19 +48,24 @@ mod suite_presence;
 mod transfer;
 mod types;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 pub use audit::{SavedPresences, SavedSnapshot};
 pub use doorbell::{Bell, Doorbell, Ring};
+pub use erasure::Erasure;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
-pub use feed::{Feed, Published};
+pub use feed::{Feed, Published, What};
+pub use kept::{Effort, Form, Projection, Tended};
 pub use nodes::{Life, LifeSign};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEvent};
-pub use types::{Append, AppliedMigration, Change, Expected, Head, NewEvent, Position, Recorded, Snapshot, StreamName};
+pub use types::{
+    Append, AppliedMigration, Change, Expected, Head, NewEvent, Position, Recorded, Snapshot, StreamName, Tombstone,
+};
 
+use address::Database;
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
 
 use crate::{
@@ -72,6 +89,8 @@ pub struct Options {
     pub readers: u32,
     /// Connections that append at the same time. SQLite has one, whatever this says.
     pub lanes: u32,
+    /// The address of a NATS by which nodes on one Postgres ring for each other; `None`: Postgres itself tells them.
+    pub nats: Option<String>,
     /// Where to count what happens.
     pub metrics: Metrics,
 }
@@ -83,6 +102,7 @@ pub struct EventLog {
     metrics: Metrics,
     snapshots_kept: u32,
     history_every: Option<u64>,
+    kept_every: u64,
 }
 
 impl EventLog {
@@ -93,13 +113,16 @@ impl EventLog {
 
     /// Opens a log; makes its database where there is none, and brings it up to date.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let Options { url, readers, lanes, metrics } = options;
-        match Kind::of(&url)? {
-            Kind::Sqlite(path) => {
+        let Options { url, readers, lanes, nats, metrics } = options;
+        match Database::of(&url)? {
+            Database::Sqlite(path) => {
                 Self::sqlite(sqlite::Settings { readers, ..sqlite::Settings::new(path) }, metrics).await
             }
-            Kind::Postgres(mut settings) => {
+            Database::Postgres(mut settings) => {
                 (settings.readers, settings.lanes) = (readers, lanes);
+                if let Some(nats) = nats {
+                    settings.rings = postgres::Way::Nats(nats::Address::parse(&nats)?);
+                }
                 Self::postgres(*settings, metrics).await
             }
         }
@@ -107,9 +130,9 @@ impl EventLog {
 
     /// Brings the database of a log up to date and answers what that took.
     pub async fn migrate(url: &str) -> Result<Vec<AppliedMigration>, OpenError> {
-        match Kind::of(url)? {
-            Kind::Sqlite(path) => sqlite::Sqlite::migrate(&sqlite::Settings::new(path)).await,
-            Kind::Postgres(settings) => postgres::Postgres::migrate(&settings).await,
+        match Database::of(url)? {
+            Database::Sqlite(path) => sqlite::Sqlite::migrate(&sqlite::Settings::new(path)).await,
+            Database::Postgres(settings) => postgres::Postgres::migrate(&settings).await,
         }
     }
 
@@ -122,7 +145,7 @@ impl EventLog {
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
-        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT, history_every: None }
+        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT, history_every: None, kept_every: 1_000 }
     }
 
     /// Keeps so many snapshots per stream from now on, one at least.
@@ -158,7 +181,7 @@ impl EventLog {
         let Append { stream, expected, recorded_at, events } = append;
         if events.is_empty() {
             let head = self.adapter.head(&stream).await?.unwrap_or_default();
-            return if expected.admits(head.seq) { Ok(head) } else { Err(AppendError::Stale { head: head.seq }) };
+            return if expected.admits(head) { Ok(head) } else { Err(AppendError::Stale { head: head.seq }) };
         }
         let rows = events.into_iter().map(encode).collect::<Result<_, _>>()?;
         let rows = NewRows { stream: stream.clone(), expected, recorded_at, rows };
@@ -166,9 +189,11 @@ impl EventLog {
             Ok(head) => Ok(head),
             Err(Refusal::Stale { head }) => Err(AppendError::Stale { head }),
             Err(Refusal::Unavailable(reason)) => Err(reason.into()),
-            Err(Refusal::Repeated(rows)) => Err(match decode_all(&stream, rows) {
+            Err(Refusal::Repeated(rows)) => Err(match decode_all(&stream, &rows) {
                 Ok(recorded) => AppendError::Repeated(recorded),
-                Err(damaged) => AppendError::Damaged(damaged),
+                Err(ReadError::Damaged(damaged)) => AppendError::Damaged(damaged),
+                Err(ReadError::Unavailable(reason)) => reason.into(),
+                Err(ReadError::Erased(Tombstone { seq: head, .. })) => AppendError::Stale { head },
             }),
         }
     }
@@ -184,8 +209,10 @@ impl EventLog {
             let rows = self.adapter.rows(stream, from, wanted).await?;
             let is_end = rows.len() < wanted;
             total += rows.iter().map(|row| row.body.len() + row.cause.len()).sum::<usize>();
-            without_gaps(stream, from, rows.iter().map(|row| row.seq))?;
-            recorded.extend(decode_all(stream, rows)?);
+            // A tombstone says more than the gap before it.
+            let read = decode_all(stream, &rows)?;
+            self.without_gaps(stream, from, rows.iter().map(|row| row.seq)).await?;
+            recorded.extend(read);
             if is_end {
                 break;
             }
@@ -202,8 +229,11 @@ impl EventLog {
             let wanted = part.min(limit - changes.len());
             let from = changes.last().map_or(after, |change: &Change| change.seq);
             let bodies = self.adapter.bodies(stream, from, wanted).await?;
-            without_gaps(stream, from, bodies.seqs.iter().copied())?;
+            self.without_gaps(stream, from, bodies.seqs.iter().copied()).await?;
             for (seq, body) in bodies.iter() {
+                if stored::erased_v1::is(body) {
+                    self.living_head(stream).await?;
+                }
                 let effect = stored::decode_body(body).map_err(|why| damaged(stream, seq, why))?;
                 changes.push(Change { seq, effect });
             }
@@ -242,7 +272,7 @@ impl EventLog {
 
     /// The events that any of these messages caused, in the order of the stream.
     pub async fn find_all(&self, stream: &StreamName, ids: &[MessageId]) -> Result<Vec<Recorded>, ReadError> {
-        Ok(decode_all(stream, self.adapter.find(stream, ids).await?)?)
+        decode_all(stream, &self.adapter.find(stream, ids).await?)
     }
 
     /// The last place with at most this version; 0 before the first, `None` without a stream.
@@ -322,8 +352,12 @@ fn unwritable(why: stored::Why) -> Unavailable {
     Unavailable::new(UnavailableKind::Failed, why)
 }
 
-fn decode_all(stream: &StreamName, rows: Vec<Row>) -> Result<Vec<Recorded>, Damaged> {
-    rows.into_iter().map(|row| decode(stream, &row)).collect()
+/// Nothing of a stream is given out that has a tombstone at its end.
+fn decode_all(stream: &StreamName, rows: &[Row]) -> Result<Vec<Recorded>, ReadError> {
+    if let Some(erased) = rows.last().and_then(|row| erasure::read_tombstone(stream, row)) {
+        return Err(erased);
+    }
+    rows.iter().map(|row| Ok(decode(stream, row)?)).collect()
 }
 
 fn decode(stream: &StreamName, row: &Row) -> Result<Recorded, Damaged> {
@@ -353,27 +387,4 @@ fn without_gaps(stream: &StreamName, after: Seq, seqs: impl Iterator<Item = Seq>
 
 fn damaged(stream: &StreamName, seq: Seq, why: String) -> Damaged {
     Damaged { stream: stream.clone(), seq, why }
-}
-
-/// A database that an address names.
-enum Kind {
-    /// The file of `sqlite://data/log.db` (relative) or `sqlite:///var/log.db`.
-    Sqlite(PathBuf),
-    Postgres(Box<postgres::Settings>),
-}
-
-impl Kind {
-    fn of(url: &str) -> Result<Self, OpenError> {
-        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-        match (scheme, path) {
-            ("sqlite", Some(path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            ("postgres" | "postgresql", _) => postgres::Settings::parse(url).map(Box::new).map(Self::Postgres),
-            // What follows the scheme may hold a password.
-            _ => Err(OpenError::Url {
-                url: if scheme.is_empty() { "an address without a scheme" } else { scheme }.to_owned(),
-                why: "a database is sqlite://path/to/file or postgres://user:password@host:5432/database",
-            }),
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::{Doorbell, Expected, Head, Life, LifeSign, Position, StreamName, Unavailable};
+use super::{Doorbell, Expected, Head, Life, LifeSign, Position, StreamName, Unavailable, kept::Shelf};
 use crate::domain::{MessageId, NodeId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -35,6 +35,7 @@ impl NewRows {
             seq: Seq(before.seq.0 + self.rows.len() as u64),
             version: self.rows.last().map_or(before.version, |row| row.version),
             recorded_at: self.recorded_at.max(before.recorded_at),
+            is_erased: false,
         }
     }
 }
@@ -82,7 +83,7 @@ pub(super) struct ImportStream {
     pub name: StreamName,
     /// Where it ends before them.
     pub after: Seq,
-    /// Where it ends after them.
+    /// Where it ends after them; erased if the last one is a tombstone.
     pub head: Head,
 }
 
@@ -178,12 +179,12 @@ impl From<Unavailable> for Refusal {
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
 
 /// A database of events.
-pub(super) trait Adapter: Send + Sync {
+pub(super) trait Adapter: Shelf {
     /// Appends all rows or none; durable once it returns `Ok`, with the head after. Refuses as stale before it looks for repeats.
     fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>>;
-    /// Up to `limit` events after a place.
+    /// Up to `limit` events after a place; of a stream that has ended its last one only.
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>>;
-    /// Up to `limit` bodies after a place; fewer only at the end of the stream.
+    /// Up to `limit` bodies after a place, of the same events; fewer only at the end of the stream.
     fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies>;
     /// The events that these messages caused, in the order of the stream.
     fn find<'a>(&'a self, stream: &'a StreamName, ids: &'a [MessageId]) -> Answer<'a, Vec<Row>>;
@@ -206,9 +207,9 @@ pub(super) trait Adapter: Send + Sync {
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;
     /// Up to `limit` streams by name, after one.
     fn streams<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<(StreamName, Head)>>;
-    /// Saves a snapshot and lets go of those of its stream that need not be kept with it.
+    /// Saves a snapshot and lets go of those of its stream that need not be kept with it; nothing of an ended stream.
     fn save_snapshot<'a>(&'a self, stream: &'a StreamName, snapshot: SnapshotRow, keep: Keep) -> Answer<'a, ()>;
-    /// The newest snapshot at or before a place.
+    /// The newest snapshot at or before a place; none of a stream that has ended.
     fn snapshot<'a>(&'a self, stream: &'a StreamName, at_most: Seq) -> Answer<'a, Option<SnapshotRow>>;
     /// Where the snapshots of a stream are, the oldest first.
     fn snapshot_places<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Vec<Seq>>;
@@ -216,6 +217,13 @@ pub(super) trait Adapter: Send + Sync {
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64>;
     /// Removes some of the oldest events of a stream, none behind `to`; answers how many. Called until it is 0.
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64>;
+    /// Ends streams with an event that is the last of each, of the version that it is at; one that has not begun
+    /// begins with it, and one that has ended stays as it is. All of them or none; durable once it returns `Ok`.
+    fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()>;
+    /// Up to `limit` ended streams that have events before their last, or snapshots, by name, after one.
+    fn unfinished_ends<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<StreamName>>;
+    /// Leaves nothing of what was deleted in the files of the database; whether nobody was in the way of it.
+    fn scrub(&self, what: Scrub) -> Answer<'_, bool>;
     /// Whether other processes write here as their ordinary work.
     fn is_shared(&self) -> bool {
         false
@@ -243,6 +251,15 @@ pub(super) trait Adapter: Send + Sync {
 pub(super) enum Key {
     Version,
     RecordedAt,
+}
+
+/// Where what was deleted may be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scrub {
+    /// The write-ahead log, where that can be emptied without making anybody wait for long.
+    Journal,
+    /// Everywhere. All who write wait meanwhile.
+    Pages,
 }
 
 /// Which snapshots of a stream are kept when another one is saved.

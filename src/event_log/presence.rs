@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     EventLog, Expected, ReadError, SavedPresences, StreamName, Unavailable, UnavailableKind,
+    erasure::read_tombstone,
     port::{Keep, NewRow, NewRows, Refusal, Row, SnapshotRow},
     stored,
 };
@@ -87,7 +88,8 @@ impl EventLog {
             let there = match answer {
                 Ok(head) => return Ok(head.seq),
                 Err(Refusal::Unavailable(why)) => return Err(why),
-                Err(Refusal::Stale { .. }) => return Err(failed("a presence stream was found stale".into())),
+                // It is erased: nobody needs to know who was there.
+                Err(Refusal::Stale { head }) => return Ok(head),
                 Err(Refusal::Repeated(there)) => there,
             };
             let before = rows.len();
@@ -109,7 +111,10 @@ impl EventLog {
         let stream = StreamName::presence(document);
         let rows = self.adapter.rows(&stream, after, limit).await?;
         let before_first = rows.first().map_or(after, |row| Seq(row.seq.0 - 1));
-        super::without_gaps(&stream, before_first, rows.iter().map(|row| row.seq))?;
+        if let Some(erased) = rows.last().and_then(|row| read_tombstone(&stream, row)) {
+            return Err(erased);
+        }
+        self.without_gaps(&stream, before_first, rows.iter().map(|row| row.seq)).await?;
         let read = |row: Row| {
             let seq = row.seq;
             decode(&row).map_err(|why| super::damaged(&stream, seq, why))
@@ -196,7 +201,7 @@ impl EventLog {
     pub async fn rebuild_presence(&self, document: &DocumentId) -> Result<(), ReadError> {
         let stream = StreamName::presence(document);
         let (Some(oldest), Some(head)) =
-            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
+            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?.filter(|it| !it.is_erased))
         else {
             return Ok(());
         };
@@ -230,7 +235,7 @@ impl EventLog {
     pub async fn trim_presence(&self, document: &DocumentId, before: Timestamp) -> Result<u64, ReadError> {
         let stream = StreamName::presence(document);
         let (Some(oldest), Some(head)) =
-            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?)
+            (self.adapter.rows(&stream, Seq(0), 1).await?.pop(), self.head(&stream).await?.filter(|it| !it.is_erased))
         else {
             return Ok(0);
         };

@@ -10,15 +10,23 @@ use super::{
 };
 use crate::domain::{NodeId, Seq, Timestamp, Version};
 
-pub(super) const HEAD: &str = "SELECT seq, version, recorded_at FROM streams WHERE name = $1";
+/// Events of a stream after a place. Of one that has ended there is only the last, also while the rest is being removed.
+macro_rules! after_place {
+    () => {
+        " WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2
+            AND seq > coalesce((SELECT seq - 1 FROM streams WHERE name = $1 AND erased = 1), 0) ORDER BY seq LIMIT $3"
+    };
+}
+pub(super) use after_place;
+
+pub(super) const HEAD: &str = "SELECT seq, version, recorded_at, erased FROM streams WHERE name = $1";
 pub(super) const STREAMS: &str =
-    "SELECT seq, version, recorded_at, name FROM streams WHERE name > $1 ORDER BY name LIMIT $2";
-pub(super) const ROWS: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
-    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3";
-pub(super) const BODIES: &str = "SELECT seq, body FROM events
-    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2 ORDER BY seq LIMIT $3";
+    "SELECT seq, version, recorded_at, erased, name FROM streams WHERE name > $1 ORDER BY name LIMIT $2";
+pub(super) const ROWS: &str =
+    concat!("SELECT seq, version, recorded_at, message_id, body, cause FROM events", after_place!());
+pub(super) const BODIES: &str = concat!("SELECT seq, body FROM events", after_place!());
 pub(super) const SNAPSHOT: &str = "SELECT seq, version, last_modified, content FROM snapshots
-    WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq DESC LIMIT 1";
+    WHERE stream = (SELECT id FROM streams WHERE name = $1 AND erased = 0) AND seq <= $2 ORDER BY seq DESC LIMIT 1";
 pub(super) const SNAPSHOT_PLACES: &str =
     "SELECT seq FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY seq";
 pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (SELECT id FROM streams WHERE name = $1)
@@ -26,6 +34,12 @@ pub(super) const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = (S
 /// Some at a time: on SQLite appends wait behind it.
 pub(super) const TRIM: &str = "DELETE FROM events WHERE position IN (SELECT position FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq <= $2 ORDER BY seq LIMIT 512)";
+/// Streams that have ended, with anything that is to be gone then.
+pub(super) const UNFINISHED_ENDS: &str = "SELECT name FROM streams WHERE erased = 1 AND name > $1
+      AND (EXISTS (SELECT 1 FROM events WHERE events.stream = streams.id AND events.seq < streams.seq)
+        OR EXISTS (SELECT 1 FROM snapshots WHERE snapshots.stream = streams.id)
+        OR EXISTS (SELECT 1 FROM projections JOIN kept ON kept.projection = projections.id WHERE kept.stream = streams.id))
+    ORDER BY name LIMIT $2";
 pub(super) const CHECK: &str = "INSERT INTO write_checks (id, checks) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET checks = write_checks.checks + 1";
 
@@ -124,6 +138,8 @@ pub(super) trait Columns {
         self.number(column).map(unsigned)
     }
 
+    fn text_or_none(&self, column: usize) -> sqlx::Result<Option<&str>>;
+
     fn text(&self, column: usize) -> sqlx::Result<&str> {
         str::from_utf8(self.bytes(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
     }
@@ -141,6 +157,9 @@ macro_rules! columns {
             fn bytes(&self, column: usize) -> sqlx::Result<&[u8]> {
                 sqlx::Row::try_get_unchecked(self, column)
             }
+            fn text_or_none(&self, column: usize) -> sqlx::Result<Option<&str>> {
+                sqlx::Row::try_get(self, column)
+            }
         }
     )+};
 }
@@ -149,12 +168,13 @@ columns!(PgRow, SqliteRow);
 
 /// Of [`HEAD`].
 pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
-    Ok(Head { seq: Seq(row.count(0)?), version: Version(row.count(1)?), recorded_at: Timestamp(row.number(2)?) })
+    let (seq, version, recorded_at) = (Seq(row.count(0)?), Version(row.count(1)?), Timestamp(row.number(2)?));
+    Ok(Head { seq, version, recorded_at, is_erased: row.number(3)? != 0 })
 }
 
 /// Of [`STREAMS`].
 pub(super) fn stream(row: &impl Columns) -> sqlx::Result<(StreamName, Head)> {
-    Ok((StreamName::recorded(row.text(3)?), head(row)?))
+    Ok((StreamName::recorded(row.text(4)?), head(row)?))
 }
 
 /// Of [`ROWS`], and of what finds messages.
@@ -189,7 +209,7 @@ pub(super) fn life_sign(row: &impl Columns) -> sqlx::Result<LifeSign> {
     Ok(LifeSign { life, lease: Duration::from_micros(row.count(2)?), beats: row.count(3)? })
 }
 
-/// Of [`STREAMS_OF_LIFE`].
+/// Of [`STREAMS_OF_LIFE`] and [`UNFINISHED_ENDS`].
 pub(super) fn stream_name(row: &impl Columns) -> sqlx::Result<StreamName> {
     row.text(0).map(StreamName::recorded)
 }

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::join_all};
 use serde_json::{json, value::to_raw_value};
 
 pub(super) use super::suite_presence::*;
-use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, Snapshot, StreamName};
+use super::{Append, AppendError, Change, EventLog, Expected, Head, NewEvent, Recorded, StreamName};
 use crate::{
     domain::{
         Cause, ClientId, DocumentId, Edited, Effect, Event, MessageId, PositionEncoding, Revocation, Revoked, Seq,
         Timestamp, UserId, Version,
     },
-    projection::SavedComments,
     text::{Attributes, Delta},
 };
 
@@ -93,7 +91,7 @@ pub(super) async fn what_goes_in_comes_out(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
     let given = append(&stream, 0, &["x", "y"]);
     let head = log.append(given.clone()).await.unwrap();
-    assert_eq!(head, Head { seq: Seq(2), version: Version(2), recorded_at: Timestamp(1_000) });
+    assert_eq!(head, Head { seq: Seq(2), version: Version(2), recorded_at: Timestamp(1_000), is_erased: false });
     assert_eq!(log.head(&stream).await.unwrap(), Some(head));
 
     let events = everything(&log, &stream).await;
@@ -102,117 +100,6 @@ pub(super) async fn what_goes_in_comes_out(log: EventLog) {
         assert_eq!((event.version, event.recorded_at), (given.version, Timestamp(1_000)));
         assert_eq!(format!("{:?}", event.event), format!("{:?}", given.event));
     }
-}
-
-pub(super) async fn an_append_onto_another_head_than_the_callers_is_stale(log: EventLog) {
-    let stream = stream("d");
-    log.append(append(&stream, 0, &["a", "b"])).await.unwrap();
-    for expected in [0, 1, 3] {
-        let refused = log.append(append(&stream, expected, &["c"])).await;
-        assert!(matches!(refused, Err(AppendError::Stale { head: Seq(2) })), "{expected}: {refused:?}");
-    }
-    let nothing = Append { events: Vec::new(), ..append(&stream, 2, &[]) };
-    assert_eq!(log.append(nothing).await.unwrap().seq, Seq(2));
-    assert!(matches!(log.append(append(&stream, 1, &[])).await, Err(AppendError::Stale { head: Seq(2) })));
-    assert_eq!(ids(&everything(&log, &stream).await), [(1, "a"), (2, "b")]);
-    assert_eq!(log.append(append(&stream, 2, &["c"])).await.unwrap().seq, Seq(3));
-}
-
-pub(super) async fn a_repeated_message_refuses_the_whole_append_and_gives_the_outcomes_back(log: EventLog) {
-    let (one, other) = (stream("one"), stream("other"));
-    log.append(append(&one, 0, &["a", "b", "c"])).await.unwrap();
-    let Err(AppendError::Repeated(outcomes)) = log.append(append(&one, 3, &["c", "new", "a"])).await else { panic!() };
-    assert_eq!(ids(&outcomes), [(1, "a"), (3, "c")]);
-    assert_eq!(log.head(&one).await.unwrap().unwrap().seq, Seq(3));
-    assert_eq!(log.append(append(&one, 3, &["new"])).await.unwrap().seq, Seq(4));
-    // A message happens once per stream, not once in the world.
-    log.append(append(&other, 0, &["a"])).await.unwrap();
-    // One append with one id twice has no outcome to give back.
-    let Err(AppendError::Repeated(outcomes)) = log.append(append(&one, 4, &["z", "z"])).await else { panic!() };
-    assert!(outcomes.is_empty());
-    assert_eq!(log.head(&one).await.unwrap().unwrap().seq, Seq(4));
-}
-
-pub(super) async fn one_bad_append_harms_no_other(log: EventLog) {
-    let streams: Vec<_> = (0..40).map(|n| stream(&format!("s{n}"))).collect();
-    join_all(streams.iter().map(|stream| log.append(append(stream, 0, &["first"])))).await;
-    // All at once, so that they share transactions: every fourth is stale, every next one repeats.
-    let appends = streams.iter().enumerate().map(|(n, stream)| match n % 4 {
-        0 => append(stream, 0, &["stale"]),
-        1 => append(stream, 1, &["second", "first"]),
-        _ => append(stream, 1, &["second"]),
-    });
-    let answers = join_all(appends.map(|append| log.append(append))).await;
-    for (n, answer) in answers.iter().enumerate() {
-        match n % 4 {
-            0 => assert!(matches!(answer, Err(AppendError::Stale { head: Seq(1) })), "{n}: {answer:?}"),
-            1 => assert!(matches!(answer, Err(AppendError::Repeated(found)) if ids(found) == [(1, "first")])),
-            _ => assert_eq!(answer.as_ref().unwrap().seq, Seq(2), "{n}"),
-        }
-        let length = if n % 4 < 2 { 1 } else { 2 };
-        assert_eq!(everything(&log, &streams[n]).await.len(), length, "{n}");
-    }
-}
-
-pub(super) async fn of_many_who_saw_the_same_head_one_wins(log: EventLog) {
-    let stream = stream("d");
-    let names: Vec<_> = (0..50).map(|n| format!("m{n}")).collect();
-    let answers = join_all(names.iter().map(|id| log.append(append(&stream, 0, &[id])))).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    assert!(
-        answers
-            .iter()
-            .filter_map(|answer| answer.as_ref().err())
-            .all(|e| matches!(e, AppendError::Stale { head: Seq(1) }))
-    );
-    assert_eq!(everything(&log, &stream).await.len(), 1);
-}
-
-pub(super) async fn appends_in_a_row_need_not_wait_for_each_other(log: EventLog) {
-    let stream = stream("d");
-    let names: Vec<_> = (0..300).map(|n| format!("m{n}")).collect();
-    let mut waiting = Vec::new();
-    for (id, seq) in names.iter().zip(0..) {
-        // The first poll hands it over, so that they arrive in this order.
-        let mut answer = log.append(append(&stream, seq, &[id])).boxed();
-        match answer.as_mut().now_or_never() {
-            Some(at_once) => assert_eq!(at_once.unwrap().seq, Seq(seq + 1)),
-            None => waiting.push((answer, Seq(seq + 1))),
-        }
-    }
-    for (answer, seq) in waiting {
-        assert_eq!(answer.await.unwrap().seq, seq);
-    }
-    assert_eq!(everything(&log, &stream).await.len(), names.len());
-}
-
-pub(super) async fn who_expects_any_head_is_never_stale_and_gets_the_head_after(log: EventLog) {
-    let stream = stream("d");
-    let anywhere = |ids: &[&str]| Append { expected: Expected::Any, ..append(&stream, 0, ids) };
-    assert_eq!(log.append(anywhere(&[])).await.unwrap(), Head::default());
-    assert_eq!(log.append(anywhere(&["a", "b"])).await.unwrap().seq, Seq(2));
-    // All at once, so that they share transactions, among them one that must be at a place.
-    let names: Vec<_> = (0..40).map(|n| format!("m{n}")).collect();
-    let at = log.append(append(&stream, 2, &["at"])).boxed();
-    let others = names.iter().map(|id| log.append(anywhere(&[id, &format!("{id}-too")])).boxed());
-    let answers = join_all(std::iter::once(at).chain(others)).await;
-    let mut places: Vec<_> = answers.iter().skip(1).map(|answer| answer.as_ref().unwrap().seq.0).collect();
-    places.sort_unstable();
-    places.dedup();
-    assert_eq!(places.len(), names.len(), "each one got its own head");
-    let head = if answers[0].is_ok() { 83 } else { 82 };
-    assert_eq!(log.append(anywhere(&[])).await.unwrap().seq, Seq(head));
-    let events = everything(&log, &stream).await;
-    assert_eq!(events.len() as u64, head);
-    for (id, answer) in names.iter().zip(&answers[1..]) {
-        let last = usize::try_from(answer.as_ref().unwrap().seq.0).unwrap();
-        assert_eq!(events[last - 2].message_id.as_str(), id, "the events of one append stand together");
-        assert_eq!(events[last - 1].message_id.as_str(), format!("{id}-too"));
-    }
-    // A message happens once, wherever the stream ends.
-    let Err(AppendError::Repeated(found)) = log.append(anywhere(&["new", "b"])).await else { panic!() };
-    assert_eq!(ids(&found), [(2, "b")]);
-    assert_eq!(log.append(anywhere(&[])).await.unwrap().seq, Seq(head));
 }
 
 pub(super) async fn a_stream_is_read_in_pages(log: EventLog) {
@@ -295,88 +182,6 @@ pub(super) async fn time_never_runs_backwards_in_a_stream(log: EventLog) {
     assert_eq!(times, [500, 500]);
 }
 
-pub(super) async fn snapshots_are_kept_for_a_while_and_can_be_dropped(log: EventLog) {
-    let stream = stream("d");
-    fill(&log, &stream, 9).await;
-    assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
-    let of = |seq: u64| Snapshot {
-        seq: Seq(seq),
-        version: Version(seq),
-        last_modified: (seq > 3).then_some(Timestamp(7)),
-        comments: SavedComments::default(),
-        content: Delta::new().insert("\0é𐆐".repeat(usize::try_from(seq).unwrap()), Attributes::NONE),
-    };
-    for seq in [3, 5, 9] {
-        log.save_snapshot(&stream, &of(seq)).await.unwrap();
-    }
-    log.save_snapshot(&stream, &of(9)).await.unwrap();
-    assert_eq!(log.snapshot(&stream, Seq(u64::MAX)).await.unwrap(), Some(of(9)));
-    assert_eq!(log.snapshot(&stream, Seq(8)).await.unwrap(), Some(of(5)));
-    assert_eq!(log.snapshot(&stream, Seq(4)).await.unwrap(), None, "only the newest two are kept");
-    assert_eq!(log.snapshot(&self::stream("other"), Seq(9)).await.unwrap(), None);
-    assert_eq!(log.drop_snapshots(&stream).await.unwrap(), 2);
-    assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
-
-    let hoarder = log.keeping_snapshots(3);
-    for seq in [1, 2, 3, 4] {
-        hoarder.save_snapshot(&stream, &of(seq)).await.unwrap();
-    }
-    let saved = hoarder.saved_snapshots(&stream).await.unwrap();
-    assert_eq!(saved.iter().map(|saved| saved.seq.0).collect::<Vec<_>>(), [2, 3, 4]);
-    assert_eq!(saved[0].snapshot, Ok(of(2)));
-}
-
-pub(super) async fn snapshots_along_a_stream_keep_every_place_near(log: EventLog) {
-    let stream = stream("d");
-    fill(&log, &stream, 400).await;
-    let short = |seq: u64| Snapshot {
-        seq: Seq(seq),
-        version: Version(seq),
-        last_modified: None,
-        comments: SavedComments::default(),
-        content: Delta::new().insert("x", Attributes::NONE),
-    };
-    let places = async || log.snapshot_places(&stream).await.unwrap().iter().map(|seq| seq.0).collect::<Vec<_>>();
-    let thinning = log.clone().keeping_history(25);
-    for seq in (10..=200).step_by(10) {
-        thinning.save_snapshot(&stream, &short(seq)).await.unwrap();
-    }
-    assert_eq!(places().await, [20, 40, 60, 80, 100, 120, 140, 160, 180, 190, 200]);
-    // One that comes again changes nothing, and one that comes late makes no gap.
-    thinning.save_snapshot(&stream, &short(200)).await.unwrap();
-    for seq in [290, 300, 310] {
-        thinning.save_snapshot(&stream, &short(seq)).await.unwrap();
-    }
-    assert_eq!(places().await[8..], [180, 200, 290, 300, 310]);
-    // A long document has them as far apart as it is long.
-    let long = Snapshot { content: Delta::new().insert("x".repeat(128 * 50), Attributes::NONE), ..short(320) };
-    thinning.save_snapshot(&stream, &long).await.unwrap();
-    thinning.save_snapshot(&stream, &Snapshot { seq: Seq(330), ..long }).await.unwrap();
-    assert_eq!(places().await[8..], [180, 200, 290, 320, 330]);
-    // Without history only the newest are there, also of those that were kept before.
-    log.save_snapshot(&stream, &short(340)).await.unwrap();
-    assert_eq!(places().await, [330, 340]);
-}
-
-pub(super) async fn snapshots_are_made_again_from_the_log(log: EventLog) {
-    let stream = stream("d");
-    fill(&log, &stream, 250).await;
-    let whole = log.document(&stream, Seq(250)).await.unwrap();
-    let wrong = Snapshot { seq: Seq(7), ..Snapshot::of(&whole) };
-    log.save_snapshot(&stream, &wrong).await.unwrap();
-    let log = log.keeping_history(100);
-    log.rebuild_snapshots(&stream, Seq(250), |_| ()).await.unwrap();
-    let places: Vec<_> = log.snapshot_places(&stream).await.unwrap().iter().map(|seq| seq.0).collect();
-    assert_eq!(places, [100, 200, 250]);
-    for saved in log.saved_snapshots(&stream).await.unwrap() {
-        let mut folded = crate::projection::Document::new();
-        for change in log.changes(&stream, Seq(0), usize::try_from(saved.seq.0).unwrap()).await.unwrap() {
-            folded.apply(&change.effect).unwrap();
-        }
-        assert_eq!(saved.snapshot.unwrap().content, folded.content().to_delta());
-    }
-}
-
 pub(super) async fn revocations_are_read_in_the_order_in_which_they_came(log: EventLog) {
     assert_eq!(log.revocations(Seq(0)).await.unwrap(), []);
     let user = |name: &str| UserId::parse(name).unwrap();
@@ -437,7 +242,7 @@ pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
 }
 
-pub(super) use super::{doorbell_laws::*, feed_laws::*};
+pub(super) use super::{append_laws::*, doorbell_laws::*, erasure_laws::*, feed_laws::*, kept::*, snapshot_laws::*};
 
 /// Declares a test of each law for one kind of log.
 macro_rules! for_every_law {
@@ -463,6 +268,13 @@ macro_rules! for_every_law {
             a_stream_whose_front_was_trimmed_is_imported_as_it_is
             an_import_and_an_append_at_once_leave_the_stream_whole
             the_heads_of_many_streams_are_asked_for_at_once
+            states_are_kept_by_place_and_thinned a_generation_notes_how_far_it_has_come_and_never_goes_back
+            a_stretch_of_the_feed_tells_which_streams_have_moved a_projection_of_an_old_log_is_built_and_kept_up
+            a_projection_is_built_anew_beside_the_one_in_use_and_takes_its_place
+            what_is_begun_by_one_is_finished_by_another a_damaged_state_is_passed_over
+            of_an_erased_document_only_tombstones_are_left
+            an_erasure_that_was_interrupted_is_gone_for_readers_and_is_finished
+            a_tombstone_is_imported_and_what_is_erased_does_not_come_back
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(

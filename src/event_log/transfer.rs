@@ -70,23 +70,33 @@ impl Exporter {
 
     /// The next events, in the order of their commits; none only at the end.
     pub async fn next(&mut self) -> Result<Vec<StoredEvent>, ReadError> {
-        let rows = self.log.feed_rows(self.after, self.to, PAGE).await?;
+        loop {
+            let rows = self.log.feed_rows(self.after, self.to, PAGE).await?;
+            let is_end = rows.is_empty();
+            let events = self.events(rows).await?;
+            if is_end || !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    async fn events(&mut self, rows: Vec<FeedRow>) -> Result<Vec<StoredEvent>, ReadError> {
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             self.after = row.position;
             let mut event = stored_event(row)?;
-            event.begins = self.begins(&event.stream, event.seq).await?;
+            if !self.seen.contains(&event.stream) {
+                let first = self.log.adapter.rows(&event.stream, Seq(0), 1).await?.pop();
+                if first.as_ref().is_some_and(|first| first.seq > event.seq) {
+                    // It is erased, and only not removed yet.
+                    continue;
+                }
+                event.begins = first.is_some_and(|first| first.seq == event.seq);
+                self.seen.insert(event.stream.clone());
+            }
             events.push(event);
         }
         Ok(events)
-    }
-
-    async fn begins(&mut self, stream: &StreamName, seq: Seq) -> Result<bool, Unavailable> {
-        if self.seen.contains(stream) {
-            return Ok(false);
-        }
-        self.seen.insert(stream.clone());
-        Ok(seq == Seq(1) || self.log.adapter.rows(stream, Seq(0), 1).await?.first().is_some_and(|row| row.seq == seq))
     }
 }
 
@@ -224,6 +234,10 @@ impl Importer {
         }
         let end = stream.head.unwrap_or_default().seq;
         let (there, new) = part.split_at(part.partition_point(|event| event.seq <= end));
+        if stream.head.is_some_and(|head| head.is_erased) {
+            // What was erased here is not to come back.
+            return Ok((stream, None));
+        }
         self.compare(name, there).await?;
         let (Some(first), Some(last)) = (new.first(), new.last()) else { return Ok((stream, None)) };
         first.follows(stream.head)?;
@@ -250,7 +264,12 @@ impl Importer {
 
 impl StoredEvent {
     fn head(&self) -> Head {
-        Head { seq: self.seq, version: self.version, recorded_at: self.recorded_at }
+        let is_erased = self.is_tombstone();
+        Head { seq: self.seq, version: self.version, recorded_at: self.recorded_at, is_erased }
+    }
+
+    fn is_tombstone(&self) -> bool {
+        stored::erased_v1::is(self.body.as_bytes())
     }
 
     /// Its own head, if it can come right after `before`, and without one at the beginning of its stream.
@@ -259,7 +278,9 @@ impl StoredEvent {
             let why = "is not the first of its stream, and the log has none before it";
             return if self.begins { Ok(self.head()) } else { Err(self.refused(why.to_owned())) };
         };
-        if self.seq != before.seq.next() {
+        // What was erased there need not have come here before it was.
+        let is_next = self.seq == before.seq.next() || (self.is_tombstone() && self.seq > before.seq);
+        if !is_next {
             Err(self.refused(format!("cannot follow event {}", before.seq)))
         } else if self.recorded_at < before.recorded_at {
             Err(self.refused("was recorded before the one before it".to_owned()))

@@ -116,12 +116,13 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Whether a stream may end here.
-    pub(super) fn admits(self, head: Seq) -> bool {
-        match self {
-            Self::At(expected) => expected == head,
+    /// Whether a stream may end here. Nothing is added to one that is erased.
+    pub(super) fn admits(self, head: Head) -> bool {
+        let is_there = match self {
+            Self::At(expected) => expected == head.seq,
             Self::Any => true,
-        }
+        };
+        is_there && !head.is_erased
     }
 }
 
@@ -181,6 +182,23 @@ pub struct Head {
     /// The version after it.
     pub version: Version,
     /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Whether the last event is a tombstone: then nothing comes after it.
+    pub is_erased: bool,
+}
+
+/// What stays of a stream that was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The stream.
+    pub stream: StreamName,
+    /// Its last place.
+    pub seq: Seq,
+    /// The last version of the document.
+    pub version: Version,
+    /// Names the tombstone.
+    pub message_id: MessageId,
+    /// When it was erased.
     pub recorded_at: Timestamp,
 }
 

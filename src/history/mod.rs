@@ -3,6 +3,7 @@
 //! Every answer is folded from the log, beginning at the nearest snapshot. Nothing here is kept, and nothing writes
 //! but the snapshots that make the next way short.
 
+mod authors;
 mod compose;
 mod people;
 mod place;
@@ -10,9 +11,10 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub use authors::{Blamed, blame, contributions};
 pub use compose::{change_between, diff};
 pub use people::{People, PersonThen, people};
-pub use place::{Place, When, document, find};
+pub use place::{Place, When, document, find, recorded_at};
 pub use sessions::{Session, Share, sessions};
 
 use crate::{

@@ -9,7 +9,7 @@ use crate::{
     text::{Footprint, Utf16},
 };
 
-use super::{Place, Untold, When, find, place};
+use super::{Place, Untold, When, find, place, recorded_at};
 
 /// Who was in a document as of a place in its past.
 #[derive(Debug, Clone)]
@@ -61,12 +61,6 @@ pub async fn people(log: &EventLog, id: &DocumentId, when: When) -> Result<Peopl
 async fn presence_at(log: &EventLog, id: &DocumentId, moment: Timestamp) -> Result<Presence, Untold> {
     let place = log.presence_place(id, moment).await?.ok_or(Untold::Forgotten { at: moment })?;
     Ok(log.presence_as_of(id, place).await?.presence)
-}
-
-async fn recorded_at(log: &EventLog, place: &Place) -> Result<Option<Timestamp>, ReadError> {
-    let Some(before) = place.seq.0.checked_sub(1) else { return Ok(None) };
-    let event = log.read(&place.stream, crate::domain::Seq(before), 1).await?.pop();
-    Ok(event.map(|event| event.recorded_at))
 }
 
 /// Moves cursors with the edits after the versions that they were shown in.

@@ -33,7 +33,7 @@ pub struct Place {
 /// Finds a place.
 pub async fn find(log: &EventLog, id: &DocumentId, when: When) -> Result<Place, Untold> {
     let stream = StreamName::document(id);
-    let head = log.head(&stream).await?.ok_or(Untold::NoDocument)?;
+    let head = log.living_head(&stream).await?.ok_or(Untold::NoDocument)?;
     let seq = match when {
         When::Now => head.seq,
         When::Version(wanted) if wanted > head.version => {
@@ -53,4 +53,11 @@ pub async fn document(log: &EventLog, place: &Place, progress: impl FnMut(Seq)) 
     let mut document = log.restore(&place.stream, place.seq).await?;
     log.fold_with_landmarks(&place.stream, &mut document, place.seq, progress).await?;
     Ok(document)
+}
+
+/// When the last event at or before a place was recorded; `None` before the first.
+pub async fn recorded_at(log: &EventLog, place: &Place) -> Result<Option<Timestamp>, ReadError> {
+    let Some(before) = place.seq.0.checked_sub(1) else { return Ok(None) };
+    let event = log.read(&place.stream, Seq(before), 1).await?.pop();
+    Ok(event.map(|event| event.recorded_at))
 }

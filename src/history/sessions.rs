@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     domain::{Edited, Event, Timestamp, UserId, Version},
     event_log::{EventLog, Recorded},
-    text::{CodePoints, Delta, Op, Unit},
+    projection::amounts,
 };
 
 use super::{Place, Untold};
@@ -114,21 +114,9 @@ impl Session {
     fn add(&mut self, recorded: &Recorded, edited: &Edited) {
         (self.to_version, self.to) = (recorded.version, recorded.recorded_at);
         let share = self.authors.entry(edited.cause.user.clone()).or_default();
-        let (added, removed) = match &edited.in_code_points {
-            Some(applied) => amounts(applied),
-            None => amounts(&edited.applied),
-        };
+        let (added, removed) = amounts(edited);
         share.edits += 1;
         share.added += added;
         share.removed += removed;
     }
-}
-
-/// How many characters a change adds and removes; its deletions count code points.
-fn amounts<U: Unit>(applied: &Delta<U>) -> (u64, u64) {
-    applied.ops().iter().fold((0, 0), |(added, removed), op| match op {
-        Op::Insert { content, .. } => (added + content.length::<CodePoints>() as u64, removed),
-        Op::Delete { length } => (added, removed + *length as u64),
-        Op::Retain { .. } => (added, removed),
-    })
 }

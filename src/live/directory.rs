@@ -7,14 +7,13 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{domain::DocumentId, telemetry::Metrics};
+use crate::{domain::DocumentId, event_log::ReadError, telemetry::Metrics};
 
 use super::{
     Live,
     document::{Command, OpenDocument},
     opening::Joined,
     rings::Streams,
-    serving,
     subscriber::{Opening, Subscriber},
 };
 
@@ -132,7 +131,9 @@ impl Live {
             let mut inbox = match OpenDocument::load(Arc::clone(&live), id.clone(), (inbox, streams)).await {
                 Ok(document) => document.run().await,
                 Err((inbox, error)) => {
-                    tracing::error!(document = %id, %error, "a document could not be loaded");
+                    if !matches!(error, ReadError::Erased(_)) {
+                        tracing::error!(document = %id, %error, "a document could not be loaded");
+                    }
                     live.refuse(&id, inbox, Joined::unread(&error)).await
                 }
             };
@@ -140,33 +141,5 @@ impl Live {
             inbox.close();
         });
         handle
-    }
-
-    /// Answers everybody who waits for a document that could not be loaded, and takes it off the list.
-    async fn refuse(
-        &self,
-        id: &DocumentId,
-        mut inbox: mpsc::Receiver<Command>,
-        why: Joined,
-    ) -> mpsc::Receiver<Command> {
-        loop {
-            while let Ok(command) = inbox.try_recv() {
-                match command {
-                    Command::Join(_, _, reply) => drop(reply.send(why)),
-                    Command::Leave(_, reply) => drop(reply.send(())),
-                    Command::Serve(_, reply) => drop(reply.send(Err(serving::unavailable()))),
-                    Command::Submit(_)
-                    | Command::Presence(_)
-                    | Command::Sync(..)
-                    | Command::Rename(..)
-                    | Command::Alive(_)
-                    | Command::EnterAgain => (),
-                }
-            }
-            if self.directory.unlist(id, &inbox) {
-                return inbox;
-            }
-            tokio::task::yield_now().await;
-        }
     }
 }

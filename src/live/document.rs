@@ -27,7 +27,7 @@ use super::{
     presence::{Aside, Presence, WaitingPresence},
     recent::Recent,
     rings::Streams,
-    serving::{self, Done, Order},
+    serving::{Done, Order},
     snapshots::Snapshots,
     subscriber::{Opening, Subscriber},
     turns::Turns,
@@ -100,6 +100,8 @@ pub(super) struct OpenDocument {
     pub(super) turns: Turns,
     /// The last append may or may not have happened: the log has to be read before anything else is done.
     pub(super) unsure: bool,
+    /// Its tombstone was found in the log.
+    pub(super) is_erased: bool,
 }
 
 /// Bytes of edits after which a batch takes no further one.
@@ -137,6 +139,7 @@ impl OpenDocument {
             used_at: Instant::now(),
             turns: Turns::default(),
             unsure: false,
+            is_erased: false,
         };
         open.streams.document.reach(open.document.seq());
         match open.load_presence().await {
@@ -151,48 +154,19 @@ impl OpenDocument {
         let mut next = None;
         loop {
             self.tell_if_due();
-            let command = match next.take() {
+            let step = match next.take() {
                 Some(command) => Next::Command(command),
                 None => self.next().await,
             };
             self.look().await;
-            match command {
-                Next::Command(Command::Submit(submission)) => {
-                    self.give_way().await;
-                    let mut aside = Aside::default();
-                    next = self.gather(*submission, &mut submissions, &mut aside);
-                    self.commit(&submissions, aside).await;
-                    submissions.clear();
-                }
-                Next::Command(Command::Serve(order, reply)) => match self.catch_up().await {
-                    Ok(()) => self.serve(*order, reply).await,
-                    Err(error) => {
-                        self.unread(&error);
-                        let _ = reply.send(Err(serving::unavailable()));
-                    }
-                },
-                Next::Command(Command::Join(subscriber, opening, reply)) => match self.catch_up().await {
-                    Ok(()) => self.join(*subscriber, opening, reply),
-                    Err(error) => {
-                        self.unread(&error);
-                        let _ = reply.send(Joined::unread(&error));
-                    }
-                },
-                Next::Command(Command::Presence(said)) => self.hear(*said),
-                Next::Command(Command::Alive(connection)) => self.take_over(connection),
-                Next::Command(Command::EnterAgain) => self.enter_again(),
-                Next::Command(Command::Rename(connection, profile)) => self.rename(connection, profile),
-                Next::Command(Command::Sync(connection, since, message)) => self.sync(connection, since, message),
-                Next::Command(Command::Leave(connection, reply)) => {
-                    if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
-                        let gone = self.subscribers.remove(at);
-                        self.exit(&gone);
-                    }
-                    // Nobody waits for the answer if the connection is gone altogether.
-                    let _ = reply.send(());
-                }
-                Next::Look => (),
+            next = match step {
+                Next::Command(command) if self.is_erased => Some(command),
+                Next::Command(command) => self.carry_out(command, &mut submissions).await,
+                Next::Look => None,
                 Next::Unneeded => break,
+            };
+            if self.is_erased {
+                return self.end_erased(next).await;
             }
         }
         // A connection that was told to go while it came never says that it goes.
@@ -201,6 +175,45 @@ impl OpenDocument {
         }
         self.tell();
         self.inbox
+    }
+
+    /// Does what was asked for; answers what came while it was gathered, and is to be done next.
+    async fn carry_out(&mut self, command: Command, submissions: &mut Vec<Submission>) -> Option<Command> {
+        match command {
+            Command::Submit(submission) => {
+                self.give_way().await;
+                let mut aside = Aside::default();
+                let next = self.gather(*submission, submissions, &mut aside);
+                self.commit(submissions, aside).await;
+                submissions.clear();
+                return next;
+            }
+            Command::Serve(order, reply) => {
+                // Whoever asked may have gone; it is done all the same.
+                let _ = reply.send(self.serve(*order).await);
+            }
+            Command::Join(subscriber, opening, reply) => match self.catch_up().await {
+                Ok(()) => self.join(*subscriber, opening, reply),
+                Err(error) => {
+                    self.unread(&error);
+                    let _ = reply.send(Joined::unread(&error));
+                }
+            },
+            Command::Presence(said) => self.hear(*said),
+            Command::Alive(connection) => self.take_over(connection),
+            Command::EnterAgain => self.enter_again(),
+            Command::Rename(connection, profile) => self.rename(connection, profile),
+            Command::Sync(connection, since, message) => self.sync(connection, since, message),
+            Command::Leave(connection, reply) => {
+                if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
+                    let gone = self.subscribers.remove(at);
+                    self.exit(&gone);
+                }
+                // Nobody waits for the answer if the connection is gone altogether.
+                let _ = reply.send(());
+            }
+        }
+        None
     }
 
     /// What to do next.
@@ -263,10 +276,14 @@ impl OpenDocument {
             Ok(outcomes) => outcomes,
             Err(why) => {
                 self.clients = Clients::default();
-                let unavailable = || Outcome::Rejected(Rejection::StorageUnavailable { why });
-                submissions.iter().map(|_| unavailable()).collect()
+                let rejection =
+                    || if self.is_erased { Rejection::Erased } else { Rejection::StorageUnavailable { why } };
+                submissions.iter().map(|_| Outcome::Rejected(rejection())).collect()
             }
         };
+        if self.is_erased {
+            return outcome;
+        }
         self.answer(submissions, &outcome);
         self.hear_aside(aside, before, submissions, &outcome);
         self.live.metrics.batch_size(submissions.len());
@@ -373,10 +390,5 @@ impl OpenDocument {
         if self.snapshots.is_due(&self.live.snapshots, self.document.content()) {
             self.snapshots.save(&self.live, &self.stream, &self.document);
         }
-    }
-
-    pub(super) fn unread(&self, error: &ReadError) -> &'static str {
-        error!(document = %self.id, %error, "the log could not be read");
-        "the log cannot be read now; send it again later"
     }
 }

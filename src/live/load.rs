@@ -21,7 +21,7 @@ pub(super) struct Loaded {
 /// Loads a document; one without events is empty.
 pub(super) async fn document(log: &EventLog, stream: &StreamName, metrics: &Metrics) -> Result<Loaded, ReadError> {
     let started = Instant::now();
-    let Some(head) = log.head(stream).await? else {
+    let Some(head) = log.living_head(stream).await? else {
         return Ok(Loaded { document: Document::new(), snapshot_seq: Seq(0), recorded_at: Timestamp::default() });
     };
     let mut document = log.restore(stream, head.seq).await?;

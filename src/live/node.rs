@@ -238,7 +238,8 @@ impl Live {
         let documents = self.log.documents_of_life(life).await?;
         for document in &documents {
             match self.clear_in(life, document).await {
-                Ok(()) => (),
+                // Of what is erased nobody needs to know who was there.
+                Ok(()) | Err(ReadError::Erased(_)) => (),
                 // It is only presence: a stream that cannot be read holds up nobody.
                 Err(ReadError::Damaged(error)) => warn!(%document, %error, "who was here cannot be read"),
                 Err(error @ ReadError::Unavailable(_)) => return Err(error),

@@ -42,6 +42,7 @@ impl Joined {
         match error {
             ReadError::Unavailable(_) => Self::Unavailable,
             ReadError::Damaged(_) => Self::Damaged,
+            ReadError::Erased(_) => Self::NotFound,
         }
     }
 }

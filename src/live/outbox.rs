@@ -81,6 +81,12 @@ impl Goodbye {
     pub const INTERNAL: Self =
         Self { code: 1011, reason: "internal_error", metric: CloseReason::Internal, refusal: None };
 
+    /// There is no such document, or there is none any more.
+    pub fn not_found(why: &'static str) -> Self {
+        Self { code: 1008, reason: "document_not_found", metric: CloseReason::DocumentNotFound, refusal: None }
+            .because(Refusal::new(ErrorCode::DocumentNotFound, why))
+    }
+
     /// With an error to tell first.
     #[must_use]
     pub fn because(mut self, refusal: Refusal) -> Self {
@@ -137,7 +143,7 @@ impl Outbox {
     }
 
     /// How many bytes wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.lock().bytes
     }
 
@@ -168,7 +174,7 @@ impl Outbox {
 
     /// Ends the connection of a client that reads too slowly. What waits is lost with the connection: the
     /// client resumes and gets it from the log.
-    pub(super) fn cut_off(&self) {
+    pub fn cut_off(&self) {
         {
             let mut state = self.lock();
             if state.goodbye.is_none() {

@@ -111,7 +111,11 @@ pub(super) fn unavailable() -> Rejection {
 }
 
 impl OpenDocument {
-    pub(super) async fn serve(&mut self, order: Order, reply: oneshot::Sender<Result<Done, Rejection>>) {
+    pub(super) async fn serve(&mut self, order: Order) -> Result<Done, Rejection> {
+        if let Err(error) = self.catch_up().await {
+            self.unread(&error);
+            return Err(if self.is_erased { Rejection::Erased } else { unavailable() });
+        }
         let client = ClientKey { user: order.user.clone(), client: client_id() };
         let submission = Submission {
             connection: NO_CONNECTION,
@@ -121,7 +125,7 @@ impl OpenDocument {
             received_at: tokio::time::Instant::now(),
         };
         let mut outcomes = self.commit(std::slice::from_ref(&submission), Aside::default()).await;
-        let answer = match outcomes.pop() {
+        match outcomes.pop() {
             Some(Outcome::Accepted(done)) => Ok(as_done(&done, false)),
             Some(Outcome::Repeated(done)) => Ok(as_done(&done, true)),
             Some(Outcome::Rejected(rejection)) => Err(rejection),
@@ -130,9 +134,7 @@ impl OpenDocument {
                 self.recent.find(&submission.message_id).map(|done| as_done(done, false)).ok_or_else(unavailable)
             }
             None => Err(unavailable()),
-        };
-        // Whoever asked may have gone; it is done all the same.
-        let _ = reply.send(answer);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
+use tracing::error;
 
 use crate::{
     domain::{Event, Rejection, Timestamp},
@@ -66,7 +67,7 @@ impl OpenDocument {
     pub(super) async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
         (self.unsure, self.clients) = (true, Clients::default());
         let why = match self.read_tail(TailRead::Unsure).await {
-            Ok(()) => "the log cannot be written now; nothing was recorded, send it again later",
+            Ok(()) => "the log cannot be written now; send it again later, with the same message_id",
             Err(error) => {
                 self.unread(&error);
                 "the log cannot be written now; whether it was recorded is not known, send it again as it is"
@@ -130,5 +131,15 @@ impl OpenDocument {
         }
         self.recorded_at = recorded_at;
         Ok(())
+    }
+
+    /// What is to be said when the log could not be read. Of one that is erased nobody gets to hear it.
+    pub(super) fn unread(&mut self, error: &ReadError) -> &'static str {
+        if matches!(error, ReadError::Erased(_)) {
+            self.is_erased = true;
+            return "the document is erased";
+        }
+        error!(document = %self.id, %error, "the log could not be read");
+        "the log cannot be read now; send it again later"
     }
 }

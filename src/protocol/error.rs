@@ -1,15 +1,17 @@
 //! What a client is told when something it sent cannot be done.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::schema::Time;
 use crate::domain::{IdError, MessageId, Rejection};
 
 /// Declares the codes, so that the list of them has them all.
 macro_rules! codes {
     ($($code:ident = $text:literal,)+) => {
         /// The codes of `system`/`error`, a closed set.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
         #[expect(missing_docs, reason = "the names are the contract's, docs/protocol.md explains each")]
         pub enum ErrorCode {
             $(#[serde(rename = $text)] $code,)+
@@ -66,6 +68,21 @@ impl ErrorCode {
                 | Self::Internal
         )
     }
+}
+
+/// `data` of an error: something was not done, or the connection comes to its end.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct ErrorJson<'a> {
+    error_code: ErrorCode,
+    /// One sentence for a person.
+    message: &'a str,
+    /// What was wrong and what was expected; `message_id` names the message that was refused.
+    details: &'a Map<String, Value>,
+    /// Whether the same connection with the same token may get further.
+    recoverable: bool,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
 }
 
 /// Why something was not done, in words for a person and in fields for a program.
@@ -162,20 +179,20 @@ impl Refusal {
                 .with("would_have", *would_have)
                 .with("limit", *limit)
                 .with("setting", *setting),
-            Rejection::NoSuchDocument => refuse(ErrorCode::DocumentNotFound),
+            Rejection::NoSuchDocument | Rejection::Erased => refuse(ErrorCode::DocumentNotFound),
             Rejection::MessageIdConflict => refuse(ErrorCode::MessageIdConflict),
             Rejection::StorageUnavailable { .. } => refuse(ErrorCode::StorageUnavailable),
         }
     }
 
     /// `data` of the `system`/`error` event.
-    pub fn data(&self, timestamp: &str) -> Value {
-        json!({
-            "error_code": self.code,
-            "message": self.message,
-            "details": self.details,
-            "recoverable": self.code.is_recoverable(),
-            "timestamp": timestamp,
-        })
+    pub fn data<'a>(&'a self, timestamp: &'a str) -> ErrorJson<'a> {
+        ErrorJson {
+            error_code: self.code,
+            message: &self.message,
+            details: &self.details,
+            recoverable: self.code.is_recoverable(),
+            timestamp,
+        }
     }
 }

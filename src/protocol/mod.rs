@@ -5,6 +5,7 @@ mod error;
 pub mod frames;
 pub mod history;
 mod json;
+pub mod schema;
 
-pub use error::{ErrorCode, Refusal};
+pub use error::{ErrorCode, ErrorJson, Refusal};
 pub use json::OpsJson;

@@ -15,14 +15,14 @@ use super::session::Session;
 impl Session {
     /// A comment event together with what its sender may do just now.
     pub(super) fn comment(&self, message: CommentMessage) -> Message {
-        let permissions = self.standing.permissions();
+        let permissions = self.talk.standing.permissions();
         let by = Commenter {
-            user: self.client.user.clone(),
+            user: self.talk.client.user.clone(),
             name: self.name.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             is_admin: permissions.allows(Permission::Admin),
             permissions: permissions.iter().map(Permission::long).collect(),
         };
-        Message::Comment(Box::new(WaitingComment { message, by, encoding: self.reader.encoding }))
+        Message::Comment(Box::new(WaitingComment { message, by, encoding: self.talk.reader.encoding }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection of the document dialect, from its upgrade to its end.
+//! One connection of the document dialect, from its upgrade to its end; those of writers and of watchers alike.
 
 use std::{
     net::IpAddr,
@@ -31,10 +31,12 @@ use super::{
     handshake,
     heard::{Amount, Heard},
     limits::Bucket,
+    people::Seat,
     request::OpenRequest,
     session::{Session, make_id, shown_name},
     socket::{Incoming, Outgoing, Reading, Unsent},
     standing::Standing,
+    talk::{Talk, listen},
     writer::{Framing, GOODBYE_GRACE, Writer},
 };
 
@@ -51,7 +53,7 @@ pub(super) fn run(
     let beginning = Box::pin(begin(shared, upgrade, request, place));
     async move {
         let Some(mut conversation) = beginning.await else { return };
-        let end = conversation.session.listen(&mut conversation.connection.incoming).await;
+        let end = listen(&conversation.session, &mut conversation.connection.incoming).await;
         Box::pin(conversation.end(end)).await;
     }
 }
@@ -64,7 +66,7 @@ async fn begin(
     place: Place,
 ) -> Option<Box<Conversation>> {
     let framing = if request.batch { Framing::Batched } else { Framing::Single };
-    let mut connection = Connection::establish(shared, upgrade, framing, place.connection).await?;
+    let mut connection = Connection::establish((shared, Dialect::Document), upgrade, framing, place.connection).await?;
     let (document, client) = (request.document_id.clone(), request.client_id.clone());
     match connection.open(request, &place).await {
         Ok(session) => Some(Box::new(Conversation { session, connection, place })),
@@ -86,17 +88,18 @@ impl Conversation {
     async fn end(self: Box<Self>, end: End) {
         let Self { session, connection, place } = *self;
         session.leave().await;
-        let Reader { document_id, client_id, .. } = &session.reader;
-        connection.finish(end, session.heard.amount(), (document_id, client_id, place.address)).await;
+        let Reader { document_id, client_id, .. } = &session.talk.reader;
+        connection.finish(end, session.talk.heard.amount(), (document_id, client_id, place.address)).await;
     }
 }
 
 /// A socket with its writer.
-struct Connection {
+pub(super) struct Connection {
     id: ConnectionId,
-    shared: Arc<Shared>,
-    incoming: Incoming,
-    outbox: Arc<Outbox>,
+    pub(super) shared: Arc<Shared>,
+    dialect: Dialect,
+    pub(super) incoming: Incoming,
+    pub(super) outbox: Arc<Outbox>,
     writer: JoinHandle<(Outgoing, Amount)>,
     started: Instant,
     /// Who it is, once that is known.
@@ -105,7 +108,12 @@ struct Connection {
 }
 
 impl Connection {
-    async fn establish(shared: Arc<Shared>, upgrade: OnUpgrade, framing: Framing, id: ConnectionId) -> Option<Self> {
+    pub(super) async fn establish(
+        (shared, dialect): (Arc<Shared>, Dialect),
+        upgrade: OnUpgrade,
+        framing: Framing,
+        id: ConnectionId,
+    ) -> Option<Self> {
         let io = match upgrade.await {
             Ok(io) => TokioIo::new(io),
             Err(error) => {
@@ -118,7 +126,7 @@ impl Connection {
         let (half, socket) = tokio::io::split(io);
         let reading = Reading { half, outbox: Arc::clone(&outbox) };
         let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
-        shared.metrics.connection_opened(Dialect::Document);
+        shared.metrics.connection_opened(dialect);
         let writer = Writer {
             socket,
             outbox: Arc::clone(&outbox),
@@ -132,11 +140,11 @@ impl Connection {
         let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
         let started = Instant::now();
-        Some(Self { id, shared, incoming, outbox, writer, started, user: None, _last_word: last_word })
+        Some(Self { id, shared, dialect, incoming, outbox, writer, started, user: None, _last_word: last_word })
     }
 
-    /// Finds out who it is and opens the document.
-    async fn open(&mut self, request: OpenRequest, place: &Place) -> Result<Session, Goodbye> {
+    /// Finds out who it is, and whether they may read the document.
+    pub(super) fn admit(&mut self, request: &OpenRequest, place: &Place) -> Result<Admitted, Goodbye> {
         let (shared, now) = (&self.shared, self.shared.clock.now());
         let identity = shared
             .authenticator
@@ -157,46 +165,61 @@ impl Connection {
         if let Some(until) = shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
             return Err(banned(until));
         }
-        let subscriber = subscriber(self.id, &self.outbox, &request, &identity, permissions);
+        Ok(Admitted { identity, permissions, seat })
+    }
+
+    /// The conversation with somebody who was admitted.
+    pub(super) fn talk(&self, request: OpenRequest, admitted: Admitted, place: &Place) -> Talk {
+        let Admitted { identity, permissions, seat } = admitted;
+        let (document_id, client_id, user) = (request.document_id, request.client_id, identity.user_id);
+        let (document, client, address) = (&document_id, &client_id, place.address);
+        info!(connection = self.id.0, %document, %client, %user, %address, "connection opened");
+        let limits = &self.shared.settings.limits;
+        let edit_limits = EditLimits {
+            components: limits.edit_components,
+            attributes: limits.attributes,
+            attribute_bytes: limits.attribute_bytes,
+        };
+        Talk {
+            client: ClientKey { user, client: client_id.clone() },
+            reader: Reader { document_id, client_id, encoding: request.encoding, limits: edit_limits, make_id },
+            heard: Heard::new(),
+            shared: Arc::clone(&self.shared),
+            outbox: Arc::clone(&self.outbox),
+            standing: Standing::new(permissions, identity.expires_at),
+            seat,
+            messages: Bucket::new(limits.messages),
+            refusals: Bucket::new(limits.refusals),
+        }
+    }
+
+    /// Finds out who it is and opens the document.
+    async fn open(&mut self, request: OpenRequest, place: &Place) -> Result<Session, Goodbye> {
+        let admitted = self.admit(&request, place)?;
+        let subscriber = subscriber(self.id, &self.outbox, &request, &admitted);
+        let shared = &self.shared;
         let joined = tokio::select! {
             joined = shared.live.join_and_catch_up(&request.document_id, &subscriber, request.since) => joined,
             () = shared.stopping.cancelled() => return Err(Goodbye::RESTARTING),
         };
         let handle = match joined {
             Ok((Joined::Subscribed, handle)) => handle,
-            Ok((Joined::NotFound, _)) => return Err(not_found()),
+            Ok((Joined::NotFound, _)) | Err(ReadError::Erased(_)) => return Err(not_found()),
             Ok((Joined::Damaged, _)) | Err(ReadError::Damaged(_)) => return Err(damaged()),
             Ok((Joined::Unavailable | Joined::CatchUp(..), _)) | Err(ReadError::Unavailable(_)) => {
                 return Err(unavailable());
             }
         };
-        let (document, client, user) = (&request.document_id, &request.client_id, &identity.user_id);
-        info!(connection = self.id.0, %document, %client, %user, address = %place.address, "connection opened");
-        let limits = &shared.settings.limits;
-        let limits = EditLimits {
-            components: limits.edit_components,
-            attributes: limits.attributes,
-            attribute_bytes: limits.attribute_bytes,
-        };
-        let (document_id, client_id) = (request.document_id, request.client_id);
         Ok(Session {
-            reader: Reader { document_id, client_id, encoding: request.encoding, limits, make_id },
-            heard: Heard::new(),
-            shared: Arc::clone(shared),
-            outbox: Arc::clone(&self.outbox),
+            talk: self.talk(request, admitted, place),
             connection: subscriber.connection,
-            client: subscriber.client,
             name: Mutex::new(shown_name(&subscriber.profile)),
             handle,
-            standing: Standing::new(permissions, identity.expires_at),
-            seat,
-            messages: Bucket::new(shared.settings.limits.messages),
-            refusals: Bucket::new(shared.settings.limits.refusals),
         })
     }
 
     /// Says goodbye and counts.
-    async fn finish(
+    pub(super) async fn finish(
         mut self,
         end: End,
         received: Amount,
@@ -223,7 +246,7 @@ impl Connection {
         if reason == CloseReason::SlowConsumer {
             self.shared.metrics.slow_consumer();
         }
-        self.shared.metrics.connection_closed(Dialect::Document, code, reason, lasted);
+        self.shared.metrics.connection_closed(self.dialect, code, reason, lasted);
         info!(
             connection = self.id.0,
             %document,
@@ -240,6 +263,13 @@ impl Connection {
             "connection closed"
         );
     }
+}
+
+/// Somebody who may read the document.
+pub(super) struct Admitted {
+    identity: Identity,
+    pub(super) permissions: PermissionSet,
+    seat: Seat,
 }
 
 /// Ends the connection should its task end without a goodbye, as after a panic: the writer would hold it open.
@@ -268,8 +298,7 @@ fn subscriber(
     connection: ConnectionId,
     outbox: &Arc<Outbox>,
     request: &OpenRequest,
-    identity: &Identity,
-    permissions: PermissionSet,
+    Admitted { identity, permissions, .. }: &Admitted,
 ) -> Subscriber {
     Subscriber {
         connection,

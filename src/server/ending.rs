@@ -11,12 +11,23 @@ use tracing::debug;
 use crate::{
     auth::{Denied, Permission, PermissionSet},
     domain::Timestamp,
+    event_log::ReadError,
     live::Goodbye,
     protocol::{ErrorCode, Refusal},
     telemetry::CloseReason,
 };
 
 use super::limits::millis;
+
+impl From<ReadError> for Goodbye {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(_) => unavailable(),
+            ReadError::Erased(_) => not_found(),
+            ReadError::Damaged(_) => damaged(),
+        }
+    }
+}
 
 /// How a conversation ended.
 pub(super) enum End {
@@ -93,8 +104,17 @@ pub(super) fn rate_limited(wait: Duration) -> Refusal {
 }
 
 pub(super) fn not_found() -> Goodbye {
-    Goodbye { code: 1008, reason: "document_not_found", metric: CloseReason::DocumentNotFound, refusal: None }
-        .because(Refusal::new(ErrorCode::DocumentNotFound, "there is no document with this id"))
+    Goodbye::not_found("there is no document with this id")
+}
+
+/// A replay is over: all of it was sent.
+pub(super) const fn ended() -> Goodbye {
+    Goodbye { code: 1000, reason: "end", metric: CloseReason::Ended, refusal: None }
+}
+
+/// A replay was to begin or end where the document has not come yet.
+pub(super) fn version_ahead(refusal: Refusal) -> Goodbye {
+    Goodbye { code: 1008, reason: "version_ahead", metric: CloseReason::VersionAhead, refusal: None }.because(refusal)
 }
 
 pub(super) fn unavailable() -> Goodbye {

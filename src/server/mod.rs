@@ -3,6 +3,7 @@
 mod caller;
 mod comments;
 mod connection;
+mod describe;
 mod ending;
 mod handshake;
 mod heard;
@@ -10,7 +11,9 @@ mod limits;
 mod peer;
 mod people;
 mod permission;
+mod probes;
 mod problem;
+mod replay;
 mod request;
 mod rest;
 mod revocations;
@@ -19,6 +22,7 @@ mod routes;
 mod session;
 mod socket;
 mod standing;
+mod talk;
 mod writer;
 
 use std::{
@@ -84,8 +88,10 @@ pub struct Shared {
     revocations: Revocations,
     address_connections: Buckets<IpAddr>,
     user_connections: Buckets<UserId>,
+    address_requests: Buckets<IpAddr>,
+    user_requests: Buckets<UserId>,
     /// Turns for questions that may take long: answering them must not keep everybody else from the log.
-    long_questions: Semaphore,
+    long_questions: Arc<Semaphore>,
 }
 
 /// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
@@ -127,7 +133,9 @@ impl Shared {
             people,
             address_connections: Buckets::new(limits.address_connections),
             user_connections: Buckets::new(limits.user_connections),
-            long_questions: Semaphore::new(LONG_QUESTIONS),
+            address_requests: Buckets::new(limits.address_requests),
+            user_requests: Buckets::new(limits.user_requests),
+            long_questions: Arc::new(Semaphore::new(LONG_QUESTIONS)),
             live,
             log,
             authenticator,
@@ -164,6 +172,8 @@ impl Shared {
         let now = tokio::time::Instant::now();
         self.address_connections.sweep(now);
         self.user_connections.sweep(now);
+        self.address_requests.sweep(now);
+        self.user_requests.sweep(now);
     }
 
     fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use http::{Response, StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// An answer that is not the one that was hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,22 @@ pub(super) struct Problem {
     pub(super) detail: String,
     /// When it may be worth another try.
     pub(super) retry_after: Option<Duration>,
+}
+
+/// A problem document.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemJson<'a> {
+    /// `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    /// The status in words.
+    title: &'a str,
+    /// The status of the answer.
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// What was wrong, for a person.
+    detail: &'a str,
 }
 
 impl Problem {
@@ -26,9 +43,9 @@ impl Problem {
 
     pub(super) fn response(&self) -> warp::reply::Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body =
-            json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
-        let mut response = Response::new(body.to_string().into());
+        let body = ProblemJson { kind: "about:blank", title, status: self.status.as_u16(), detail: &self.detail };
+        let body = serde_json::to_string(&body).expect("texts and a number");
+        let mut response = Response::new(body.into());
         *response.status_mut() = self.status;
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -1,74 +1,71 @@
 //! `POST /v1/revocations`: shutting somebody out for a while.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use tracing::{error, info};
 use uuid::Uuid;
-use warp::Filter;
 
 use crate::{
-    auth::{Identity, Permission},
+    auth::Identity,
     domain::{IdError, MessageId, Revocation, Revoked, Timestamp, TokenId, UserId},
+    protocol::schema::{Name, Time},
 };
 
-use super::{Shared, caller, problem::Problem, routes::Routes};
+use super::{problem::Problem, rest::Ask};
 
 /// The longest body that is read.
-const BODY: u64 = 16 * 1024;
+const BODY: usize = 16 * 1024;
 /// The longest reason, in characters.
 const REASON: usize = 500;
 
-#[derive(Deserialize)]
-struct Wish {
+/// Who is to be shut out: exactly one of `user_id` and `jti`.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Revocation")]
+#[schemars(extend("oneOf" = [{"required": ["user_id"]}, {"required": ["jti"]}]))]
+pub(super) struct RevocationJson {
+    /// A user.
+    #[schemars(with = "Option<Name>")]
     user_id: Option<String>,
+    /// A token.
+    #[schemars(with = "Option<Name>")]
     jti: Option<String>,
+    /// Until when.
+    #[schemars(with = "Time")]
     until: Option<String>,
+    /// Why, for the log.
+    #[schemars(length(max = REASON))]
     reason: Option<String>,
 }
 
 /// What was recorded.
-#[derive(Serialize)]
-struct Answer<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Revoked")]
+pub(super) struct RevokedJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Name")]
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Name")]
     jti: Option<&'a str>,
+    #[schemars(with = "Time")]
     until: String,
     reason: Option<&'a str>,
+    #[schemars(with = "Name")]
     revoked_by: &'a str,
+    #[schemars(with = "Time")]
     timestamp: String,
 }
 
-/// The route.
-pub(super) fn route(shared: &Arc<Shared>) -> Routes {
-    let shared = Arc::clone(shared);
-    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::path!("v1" / "revocations")
-        .and(warp::post())
-        .and(query)
-        .and(warp::header::headers_cloned())
-        .and(warp::body::content_length_limit(BODY))
-        .and(warp::body::bytes())
-        .then(move |query: String, headers: HeaderMap, body: Bytes| {
-            let shared = Arc::clone(&shared);
-            async move { revoke(&shared, &query, &headers, &body).await.unwrap_or_else(|problem| problem.response()) }
-        })
-        .boxed()
-}
-
-async fn revoke(
-    shared: &Shared,
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<warp::reply::Response, Problem> {
-    let caller = caller::identify(shared, query, headers)?;
-    caller::check_everywhere(&caller, Permission::Admin)?;
-    let revocation = read(body, caller)?;
+/// `POST /v1/revocations`
+pub(super) async fn revoke(ask: &Ask, body: &[u8]) -> Result<warp::reply::Response, Problem> {
+    if body.len() > BODY {
+        let detail = format!("the body is too large: it may have {BODY} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let shared = &ask.shared;
+    let revocation = read(body, ask.identity.clone())?;
     let id = MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is 36 plain characters");
     if let Err(why) = shared.revocations.record(id, &revocation).await {
         error!(error = %why, "a revocation could not be recorded");
@@ -81,7 +78,7 @@ async fn revoke(
         Revoked::Token(id) => (None, Some(id.as_str())),
     };
     let (until, timestamp) = (until.to_rfc3339(), shared.clock.now().to_rfc3339());
-    let answer = Answer { user_id, jti, until, reason: reason.as_deref(), revoked_by: by.as_str(), timestamp };
+    let answer = RevokedJson { user_id, jti, until, reason: reason.as_deref(), revoked_by: by.as_str(), timestamp };
     let body = serde_json::to_string(&answer).expect("texts only");
     let mut response = warp::reply::Response::new(body.into());
     *response.status_mut() = StatusCode::CREATED;
@@ -91,7 +88,7 @@ async fn revoke(
 }
 
 fn read(body: &[u8], by: Identity) -> Result<Revocation, Problem> {
-    let wish: Wish = serde_json::from_slice(body).map_err(|error| match error.classify() {
+    let wish: RevocationJson = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => unusable(format!("the body is not as it must be: {error}")),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))

@@ -1,11 +1,11 @@
 //! Which address answers what.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Instant, timeout};
-use warp::{Filter, Rejection, Reply, filters::BoxedFilter};
+use tokio::time::Instant;
+use warp::{Filter, Rejection, filters::BoxedFilter};
 
 use crate::telemetry::Refusal;
 
@@ -13,69 +13,63 @@ use super::{
     Shared, connection, handshake, limits,
     peer::{self, Peer},
     problem::Problem,
-    request,
+    replay, request,
     request::OpenRequest,
-    rest, revoke,
+    rest,
 };
-
-/// A log that takes longer for one small write is not ready.
-const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// All routes as one service.
 pub(super) type Routes = BoxedFilter<(warp::reply::Response,)>;
 
 /// Every route of the service.
 pub(super) fn all(shared: &Arc<Shared>) -> Routes {
-    documents(shared)
-        .or(revoke::route(shared))
-        .unify()
-        .or(rest::route(shared))
-        .unify()
-        .or(get(shared, "healthz", |_| async { text("ok\n") }))
-        .unify()
-        .or(get(shared, "readyz", readyz))
-        .unify()
-        .or(get(shared, "metrics", metrics))
-        .unify()
-        .recover(not_found)
-        .unify()
-        .boxed()
+    documents(shared).or(rest::route(shared)).unify().recover(not_found).unify().boxed()
 }
 
-fn get<F, A>(shared: &Arc<Shared>, path: &'static str, answer: F) -> Routes
-where
-    F: Fn(Arc<Shared>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = warp::reply::Response> + Send,
-{
-    let shared = Arc::clone(shared);
-    warp::path(path).and(warp::path::end()).and(warp::get()).then(move || answer(Arc::clone(&shared))).boxed()
-}
-
-/// `GET /v1/ws/documents/{document_id}`
+/// `GET /v1/ws/documents/{document_id}` and `…/replay`
 fn documents(shared: &Arc<Shared>) -> Routes {
     let shared = Arc::clone(shared);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::path!("v1" / "ws" / "documents" / String)
+    let purpose = warp::path("replay").map(|| Purpose::Watch).or(warp::any().map(|| Purpose::Write)).unify();
+    warp::path!("v1" / "ws" / "documents" / String / ..)
+        .and(purpose)
+        .and(warp::path::end())
         .and(warp::get())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::get::<Peer>())
-        .map(move |segment: String, query: String, headers: HeaderMap, upgrade: Option<OnUpgrade>, peer: Peer| {
-            match open(&shared, (&segment, &query), (peer, &headers), upgrade) {
-                Ok(response) => response,
-                Err((why, problem)) => {
-                    shared.metrics.handshake_refused(why);
-                    problem.response()
+        .map(
+            move |segment: String,
+                  purpose,
+                  query: String,
+                  headers: HeaderMap,
+                  upgrade: Option<OnUpgrade>,
+                  peer: Peer| {
+                match open(&shared, (&segment, purpose, &query), (peer, &headers), upgrade) {
+                    Ok(response) => response,
+                    Err((why, problem)) => {
+                        shared.metrics.handshake_refused(why);
+                        problem.response()
+                    }
                 }
-            }
-        })
+            },
+        )
         .boxed()
+}
+
+/// What a document is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To take part.
+    Write,
+    /// To see it being written once more.
+    Watch,
 }
 
 fn open(
     shared: &Arc<Shared>,
-    (segment, query): (&str, &str),
+    (segment, purpose, query): (&str, Purpose, &str),
     (peer, headers): (Peer, &HeaderMap),
     upgrade: Option<OnUpgrade>,
 ) -> Result<warp::reply::Response, (Refusal, Problem)> {
@@ -85,6 +79,7 @@ fn open(
     request::check_origin(headers, &shared.settings.server.allowed_origins)
         .map_err(|problem| (Refusal::ForbiddenOrigin, problem))?;
     let request = OpenRequest::read(segment, query, headers).map_err(bad_request)?;
+    let wish = (purpose == Purpose::Watch).then(|| replay::Wish::read(query)).transpose().map_err(bad_request)?;
     let upgrade = upgrade
         .ok_or_else(|| bad_request(Problem::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket")))?;
     if shared.stopping.is_cancelled() {
@@ -99,48 +94,14 @@ fn open(
         .place(address)
         .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
     let protocol = request.offers_bearer.then_some("bearer");
-    shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place));
+    match wish {
+        None => shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place)),
+        Some(wish) => shared.sessions.spawn(replay::run(Arc::clone(shared), upgrade, (request, wish), place)),
+    };
     Ok(handshake::accept(&key, protocol))
 }
 
-async fn readyz(shared: Arc<Shared>) -> warp::reply::Response {
-    if shared.stopping.is_cancelled() {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").response();
-    }
-    match timeout(READY_WITHIN, shared.log.check_writable()).await {
-        Ok(Ok(())) => text("ready\n"),
-        Err(_) => {
-            let detail = format!("the event log did not answer within {} s", READY_WITHIN.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).response()
-        }
-        Ok(Err(why)) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the event log is not writable: {why}")).response()
-        }
-    }
-}
-
-async fn metrics(shared: Arc<Shared>) -> warp::reply::Response {
-    let mut response = Response::new(shared.metrics.render().into());
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn text(body: &'static str) -> warp::reply::Response {
-    body.into_response()
-}
-
-async fn not_found(rejection: Rejection) -> Result<warp::reply::Response, std::convert::Infallible> {
-    let (status, detail) = if rejection.find::<warp::reject::PayloadTooLarge>().is_some() {
-        (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
-    } else if rejection.find::<warp::reject::LengthRequired>().is_some() {
-        (StatusCode::LENGTH_REQUIRED, "the request must say how long its body is")
-    } else if rejection.is_not_found() {
-        (StatusCode::NOT_FOUND, "there is nothing at this address")
-    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        (StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method")
-    } else {
-        (StatusCode::BAD_REQUEST, "this request cannot be understood")
-    };
-    Ok(Problem::new(status, detail).response())
+/// For what no route could take: the [table](rest) of routes takes all that is a request.
+async fn not_found(_: Rejection) -> Result<warp::reply::Response, std::convert::Infallible> {
+    Ok(Problem::new(StatusCode::BAD_REQUEST, "this request cannot be understood").response())
 }

@@ -7,7 +7,6 @@ use tokio::{
     io::AsyncWriteExt,
     time::{Instant, MissedTickBehavior, timeout},
 };
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
     clock::Clock,
@@ -146,7 +145,7 @@ impl Writer {
             let refusal = error(refusal, &self.clock.now().to_rfc3339(), None);
             self.unsent.add(Frames::text(&refusal).into_bytes());
         }
-        if goodbye.code != u16::from(CloseCode::Normal) && !is_interrupted {
+        if !is_interrupted {
             self.metrics.messages_sent(Sent::Other, 1);
             self.unsent.add(Frames::text(&disconnect(goodbye.reason, goodbye.code)).into_bytes());
         }

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
 pub use crate::telemetry::logging::Format as LogFormat;
 pub use error::{Origin, Problem, SettingsError};
 pub use rate::{Network, Rate};
-pub use value::{AuthMode, DatabaseUrl, Secret};
+pub use value::{AuthMode, DatabaseUrl, DoorbellWay, Secret};
 
 use layers::{Layers, Reader};
 use value::{Bytes, Setting};
@@ -140,6 +140,8 @@ sections! {
     limits: Limits {
         /// One frame from a client, in bytes; a larger one closes the connection with 1009.
         message_bytes: usize as Bytes = MIB, in KIB..=GIB;
+        /// A document that comes in by `import`, in bytes; a larger one gets HTTP 413.
+        import_bytes: usize as Bytes = 16 * MIB, in KIB..=GIB;
         /// The length of a document, in UTF-16 units.
         document_length: usize = 10_000_000, in 1..=1_000_000_000;
         /// Operations in one edit.
@@ -168,6 +170,10 @@ sections! {
         user_messages: Option<Rate> = Some(Rate::per_second(1_000, 10_000));
         /// The same, on all connections from one address.
         address_messages: Option<Rate> = Some(Rate::per_second(10_000, 100_000));
+        /// Requests over HTTP of one user; more get HTTP 429.
+        user_requests: Option<Rate> = Some(Rate::per_second(200, 2_000));
+        /// The same, of all from one address, whoever they are.
+        address_requests: Option<Rate> = Some(Rate::per_second(2_000, 20_000));
         /// Refusals of messages for their rate, on one connection; one who goes on is closed with 4004.
         refusals: Option<Rate> = Some(Rate::per_second(20, 1_000));
     }
@@ -206,6 +212,15 @@ sections! {
         history_every: u64 = 2_500, in 0..=100_000_000;
     }
 
+    /// What is kept beside documents. It can always be derived again.
+    projections: Projections {
+        /// How many events what is kept of a document may be behind before it is folded on; of a large state as many as
+        /// take its room, if those are more.
+        every_events: u64 = 1_000, in 1..=100_000_000;
+        /// How often it is looked what is behind.
+        interval: Duration = s(1), in ms(10)..=HOUR;
+    }
+
     /// Who is in a document, and where.
     presence: Presence {
         /// How often one who moves their cursor is told of, and recorded, at most: what comes faster is merged.
@@ -222,6 +237,10 @@ sections! {
         lease: Duration = s(30), in ms(100)..=HOUR;
         /// How often a node looks for itself whether others have written to what it has open.
         poll: Duration = s(2), in ms(10)..=HOUR;
+        /// How nodes on one PostgreSQL tell each other that something was written: `postgres` (`NOTIFY`) or `nats`.
+        doorbell: DoorbellWay = DoorbellWay::Postgres;
+        /// Where that NATS is: `nats://user:password@host:4222`, `tls://` for TLS, several with commas between.
+        nats_url: Option<Secret> = None;
     }
 
     /// Measurements, at `/metrics`.
@@ -236,6 +255,14 @@ sections! {
         format: LogFormat = LogFormat::Text;
         /// A level (`error`, `warn`, `info`, `debug`, `trace`), or one per module: `info,scriptorium=debug`.
         level: String = "info".to_owned();
+    }
+}
+
+impl Cluster {
+    /// The address of the NATS that nodes ring by, where they do.
+    pub fn nats(&self) -> Option<String> {
+        let url = self.nats_url.as_ref().filter(|_| self.doorbell == DoorbellWay::Nats)?;
+        Some(url.expose().to_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::telemetry::logging;
 
-use super::{AuthMode, Settings, layers::Reader};
+use super::{AuthMode, DoorbellWay, Settings, layers::Reader};
 
 /// The shortest secret that HS256 is safe with (RFC 7518 §3.2).
 const SECRET_BYTES: usize = 32;
@@ -27,7 +27,21 @@ pub(super) fn check(settings: &Settings, reader: &mut Reader) {
             reader.wrong("server.allowed_origins", message);
         }
     }
+    check_doorbell(settings, reader);
     check_auth(settings, reader);
+}
+
+fn check_doorbell(settings: &Settings, reader: &mut Reader) {
+    let message = match (settings.cluster.doorbell, &settings.cluster.nats_url) {
+        (DoorbellWay::Nats, None) => "is needed where cluster.doorbell is \"nats\"",
+        (DoorbellWay::Postgres, Some(_)) => "is set, but cluster.doorbell is \"postgres\": nobody would ring there",
+        (DoorbellWay::Nats, Some(url)) if !url.expose().split(',').all(is_nats) => {
+            // It may hold a password, and is not quoted.
+            "must be an address like \"nats://user:password@host:4222\", or several with commas between"
+        }
+        (DoorbellWay::Nats, Some(_)) | (DoorbellWay::Postgres, None) => return,
+    };
+    reader.wrong("cluster.nats_url", message.to_owned());
 }
 
 fn check_auth(settings: &Settings, reader: &mut Reader) {
@@ -58,6 +72,11 @@ fn check_auth(settings: &Settings, reader: &mut Reader) {
         let message = format!("must have {SECRET_BYTES} bytes or more; `openssl rand -base64 48` makes a good one");
         reader.wrong("auth.hs256_secret", message);
     }
+}
+
+fn is_nats(url: &str) -> bool {
+    let place = url.trim().strip_prefix("nats://").or_else(|| url.trim().strip_prefix("tls://"));
+    place.is_some_and(|place| !place.is_empty())
 }
 
 fn is_node_id(text: &str) -> bool {

@@ -117,7 +117,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
 
 #[test]
 fn an_unknown_section_is_named_even_when_it_is_empty() {
-    let list = "the sections are server, database, auth, limits, heartbeat, documents, snapshots, presence, cluster, metrics, log";
+    let list = "the sections are server, database, auth, limits, heartbeat, documents, snapshots, projections, presence, cluster, metrics, log";
     assert_eq!(problem(&[("a.toml", "[rooms]")], &[]), format!("rooms (in a.toml): is not a setting; {list}"));
     assert_eq!(
         problem(&[("a.toml", "[webhooks.first]\nurl = \"x\"")], &[]),
@@ -181,6 +181,22 @@ fn settings_must_fit_together() {
     assert!(
         problem(&[("a.toml", "[server]\nallowed_origins = [\"example.org\"]")], &[]).contains("https://example.org")
     );
+}
+
+#[test]
+fn a_doorbell_by_nats_needs_its_address_and_no_other_doorbell_has_one() {
+    let nats = ("SCRIPTORIUM__CLUSTER__DOORBELL", "nats");
+    let at = |url| ("SCRIPTORIUM__CLUSTER__NATS_URL", url);
+    assert!(problem(&[], &[nats]).contains("cluster.nats_url"));
+    assert!(problem(&[], &[at("nats://one")]).contains("nobody would ring there"));
+    for odd in ["one:4222", "http://ann:sesame@one", "nats://ann:sesame@one,two", "tls://"] {
+        let refused = problem(&[], &[nats, at(odd)]);
+        assert!(refused.contains("nats://user:password@host:4222") && !refused.contains("sesame"), "{refused}");
+    }
+    let settings = load(&[], &[nats, at("nats://ann:sesame@one:4222, tls://two")]).unwrap();
+    assert_eq!(settings.cluster.nats().unwrap(), "nats://ann:sesame@one:4222, tls://two");
+    assert!(!format!("{settings:?}").contains("sesame"));
+    assert_eq!(Settings::default().cluster.nats(), None);
 }
 
 #[test]

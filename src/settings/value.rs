@@ -255,6 +255,26 @@ impl Setting for AuthMode {
     }
 }
 
+/// By which way nodes ring for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DoorbellWay {
+    /// By the database that they share.
+    Postgres,
+    /// By a NATS.
+    Nats,
+}
+
+impl Setting for DoorbellWay {
+    const ALLOWED: &'static str = "\"postgres\" or \"nats\"";
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "postgres" => Some(Self::Postgres),
+            "nats" => Some(Self::Nats),
+            _ => None,
+        }
+    }
+}
+
 impl Setting for LogFormat {
     const ALLOWED: &'static str = "\"text\" or \"json\"";
     fn from_text(text: &str) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::metrics::{Counter, Histogram};
+use ::metrics::{Counter, Gauge, Histogram};
 
 use super::{
     Metrics, Rung, TailRead, declarations as declared,
@@ -15,6 +15,7 @@ pub(super) struct Handles {
     tail_events: Counter,
     delivery_lag: Histogram,
     turns_left: Histogram,
+    doorbell_heard: Gauge,
 }
 
 impl Handles {
@@ -24,6 +25,7 @@ impl Handles {
             tail_reads: of.per(|labels| of.counter(&declared::TAIL_READS, labels)),
             tail_events: of.counter(&declared::TAIL_EVENTS, vec![]),
             turns_left: of.histogram(&declared::TURNS_LEFT, vec![]),
+            doorbell_heard: of.gauge(&declared::DOORBELL_HEARD, vec![]),
             delivery_lag: of.histogram(&declared::DELIVERY_LAG, vec![]),
         }
     }
@@ -33,6 +35,11 @@ impl Metrics {
     /// There was a sign that others may have written.
     pub fn rung(&self, kind: Rung) {
         self.0.cluster.rings.of(kind).increment(1);
+    }
+
+    /// Whether the doorbell is heard now.
+    pub fn doorbell_heard(&self, is_heard: bool) {
+        self.0.cluster.doorbell_heard.set(f64::from(u8::from(is_heard)));
     }
 
     /// The end of a document is read from the log.

@@ -60,7 +60,12 @@ declare! {
     MESSAGES_RECEIVED: Counter, Count, "messages_received_total", ["kind"], "Events from clients.";
     MESSAGES_SENT: Counter, Count, "messages_sent_total", ["kind"], "Events to clients, one per receiver.";
     ERRORS_SENT: Counter, Count, "errors_sent_total", ["code"], "Error events to clients.";
-    RATE_LIMITED: Counter, Count, "rate_limited_total", ["of"], "Messages refused for their rate, by whose limit it was.";
+    RATE_LIMITED: Counter, Count, "rate_limited_total", ["of"], "Messages, and requests over HTTP, refused for their rate, by whose limit it was.";
+    HTTP_REQUESTS: Counter, Count, "http_requests_total", ["route", "method", "status"],
+        "Requests over HTTP, by the form of their address and the class of their answer; no WebSockets.";
+    HTTP_DURATION: Histogram(LATENCY), Seconds, "http_request_duration_seconds", ["route", "method"],
+        "From a request to the head of its answer; a stream goes on after that.";
+    HTTP_ACTIVE: Gauge, Count, "http_requests_active", [], "Requests over HTTP whose answer has not begun.";
     REVOCATIONS: Gauge, Count, "revocations_active", [], "Users and tokens that are shut out now.";
     LOG_APPENDS: Counter, Count, "log_appends_total", ["outcome"], "Appends to the event log.";
     LOG_APPEND_DURATION: Histogram(LATENCY), Seconds, "log_append_duration_seconds", [],
@@ -88,7 +93,13 @@ declare! {
     OUTBOX_FRAMES: Histogram(COUNT), Count, "outbox_flush_frames", [], "Frames that waited for a connection at a flush.";
     OUTBOX_SIZE: Histogram(SIZE), Bytes, "outbox_flush_bytes", [], "Bytes that waited for a connection at a flush.";
     SLOW_CONSUMERS: Counter, Count, "slow_consumers_total", [], "Connections cut off because they read too slowly.";
+    PROJECTION_BEHIND: Gauge, Count, "projection_behind_positions", ["projection"],
+        "Positions of the feed that a kept projection has not looked at.";
+    PROJECTION_LEFT: Gauge, Count, "projection_documents_left", ["projection"],
+        "Documents still to be gone through by a projection that is being built.";
     RINGS: Counter, Count, "cluster_rings_total", ["kind"], "Signs that other nodes may have written, by how they came.";
+    DOORBELL_HEARD: Gauge, Count, "cluster_doorbell_heard", [],
+        "1 while the doorbell is heard; 0 while it is not, or there is none.";
     TAIL_READS: Counter, Count, "cluster_tail_reads_total", ["why"],
         "Times that the end of an open document was read from the log.";
     TAIL_EVENTS: Counter, Count, "cluster_tail_events_total", [], "Events of others taken in from the log.";

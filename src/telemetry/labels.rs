@@ -36,6 +36,8 @@ labels! {
     Dialect as "dialect" {
         /// `/v1/ws/documents/{document_id}`.
         Document = "document",
+        /// `/v1/ws/documents/{document_id}/replay`.
+        Replay = "replay",
     }
 
     /// Why a connection ended.
@@ -64,6 +66,10 @@ labels! {
         SlowConsumer = "slow_consumer",
         /// The client broke a rule of WebSocket.
         PolicyViolation = "policy_violation",
+        /// A replay came to its end.
+        Ended = "ended",
+        /// A replay was to begin or end where the document has not come yet.
+        VersionAhead = "version_ahead",
         /// The server is stopping.
         ShuttingDown = "shutting_down",
         /// A mistake of ours.
@@ -108,6 +114,10 @@ labels! {
         User = "user",
         /// That of all connections from the address.
         Address = "address",
+        /// That of what a user asks for over HTTP.
+        HttpUser = "http_user",
+        /// That of what is asked for over HTTP from an address.
+        HttpAddress = "http_address",
     }
 
     /// What a client sent.
@@ -132,6 +142,8 @@ labels! {
         TypingIndicator = "typing_indicator",
         /// `system`/`authenticate`.
         Authenticate = "authenticate",
+        /// `replay`/`seek`, `speed`, `pause` and `resume`.
+        Replay = "replay",
         /// `system`/`ping`.
         Ping = "ping",
         /// An event that the server does not know.
@@ -184,6 +196,14 @@ labels! {
         Logged = "logged",
         /// It was let go: its connection was gone already, or the log was away for too long.
         Dropped = "dropped",
+    }
+
+    /// A projection that is kept.
+    KeptProjection as "projection" {
+        /// Who wrote what is there.
+        Blame = "blame",
+        /// Who has done how much.
+        Contributions = "contributions",
     }
 
     /// A sign that other nodes may have written.

@@ -32,7 +32,9 @@ pub struct BadLevel {
 
 /// Reads a level (`info`) or a list of them per module (`info,scriptorium=debug`).
 pub fn parse_level(level: &str) -> Result<EnvFilter, BadLevel> {
-    EnvFilter::builder().parse(level).map_err(|_| BadLevel { given: level.to_owned() })
+    // What is to be known of NATS we say ourselves, once and not for every attempt to reach it. Who asks for more gets it.
+    let quiet = if level.is_empty() || level.contains("async_nats") { "" } else { ",async_nats=off" };
+    EnvFilter::builder().parse(format!("{level}{quiet}")).map_err(|_| BadLevel { given: level.to_owned() })
 }
 
 /// Sends all log lines of this process to standard error from now on. Where somebody (an embedding

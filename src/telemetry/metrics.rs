@@ -201,7 +201,9 @@ impl<L: Label, H> Per<L, H> {
 
 pub(super) struct Handles {
     pub(super) cluster: super::cluster::Handles,
-    registry: Registry,
+    pub(super) http_active: Gauge,
+    pub(super) projections: super::projections::Handles,
+    pub(super) registry: Registry,
     connections_opened: Per<Dialect, Counter>,
     connections_active: Per<Dialect, Gauge>,
     connection_duration: Per<Dialect, Histogram>,
@@ -239,6 +241,8 @@ impl Handles {
         of.gauge(&declared::BUILD_INFO, vec![KeyLabel::new("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
         Self {
             cluster: super::cluster::Handles::new(of),
+            http_active: of.gauge(&declared::HTTP_ACTIVE, vec![]),
+            projections: super::projections::Handles::new(of),
             connections_opened: of.per(|labels| of.counter(&declared::CONNECTIONS_OPENED, labels)),
             connections_active: of.per(|labels| of.gauge(&declared::CONNECTIONS_ACTIVE, labels)),
             connection_duration: of.per(|labels| of.histogram(&declared::CONNECTION_DURATION, labels)),
@@ -305,7 +309,7 @@ impl Registry {
         self.recorder.register_counter(&key(metric, labels), &METADATA)
     }
 
-    fn gauge(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Gauge {
+    pub(super) fn gauge(&self, metric: &Declaration, labels: Vec<KeyLabel>) -> Gauge {
         self.recorder.register_gauge(&key(metric, labels), &METADATA)
     }
 
@@ -339,7 +343,7 @@ mod tests {
     use ::metrics::Unit;
 
     use super::*;
-    use crate::telemetry::{Rung, TailRead};
+    use crate::telemetry::{KeptProjection, Rung, TailRead};
 
     /// Lets everything happen once.
     fn busy() -> Metrics {
@@ -351,6 +355,7 @@ mod tests {
         metrics.handshake_refused(Refusal::ForbiddenOrigin);
         metrics.heartbeat_timeout();
         metrics.rate_limited(Limited::User);
+        metrics.http_request().answered(("/v1/documents", "GET"), 404, took);
         metrics.revocations(3);
         metrics.resume(Resume::TooOld);
         metrics.message_received(Received::DocumentEdit);
@@ -370,8 +375,10 @@ mod tests {
         metrics.outbox_depth(3, 700);
         metrics.slow_consumer();
         metrics.rung(Rung::Many);
+        metrics.doorbell_heard(true);
         metrics.tail_read(TailRead::LostRace);
         metrics.taken_in(2, took);
+        metrics.projection(KeptProjection::Blame, 3, 1);
         metrics
     }
 
@@ -424,6 +431,9 @@ mod tests {
             r#"scriptorium_messages_sent_total{kind="broadcast"} 7"#,
             r#"scriptorium_errors_sent_total{code="INVALID_OPERATION"} 1"#,
             r#"scriptorium_errors_sent_total{code="OTHER"} 0"#,
+            r#"scriptorium_http_requests_total{route="/v1/documents",method="GET",status="4xx"} 1"#,
+            r#"scriptorium_http_request_duration_seconds_count{route="/v1/documents",method="GET"} 1"#,
+            "scriptorium_http_requests_active 0",
             r#"scriptorium_ack_latency_seconds_bucket{le="0.002"} 0"#,
             r#"scriptorium_ack_latency_seconds_bucket{le="0.004"} 1"#,
             "scriptorium_log_wal_bytes 4096",

@@ -6,12 +6,15 @@
 
 mod cluster;
 mod declarations;
+mod http;
 mod labels;
 pub mod logging;
 mod metrics;
+mod projections;
 
+pub use http::HttpRequest;
 pub use labels::{
-    Append, CloseCode, CloseReason, Dialect, ErrorCode, Label, Limited, Outcome, PresenceOutcome, Received, Refusal,
-    Resume, Rung, Sent, TailRead,
+    Append, CloseCode, CloseReason, Dialect, ErrorCode, KeptProjection, Label, Limited, Outcome, PresenceOutcome,
+    Received, Refusal, Resume, Rung, Sent, TailRead,
 };
 pub use metrics::Metrics;

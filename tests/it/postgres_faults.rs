@@ -26,19 +26,19 @@ const LONG: usize = 300_000;
 const DISK: u64 = 17_500_000;
 
 /// Somebody who writes into a document of their own, and sends again what was refused, as it was.
-struct Writer {
+pub(crate) struct Writer {
     document: String,
     socket: Socket,
     made: usize,
     waiting: BTreeSet<String>,
     refused: Vec<String>,
     /// Every message that was acknowledged, by its version.
-    acknowledged: BTreeMap<u64, String>,
-    refusals: usize,
+    pub(crate) acknowledged: BTreeMap<u64, String>,
+    pub(crate) refusals: usize,
 }
 
 impl Writer {
-    async fn open(server: &Server, document: &str) -> Self {
+    pub(crate) async fn open(server: &Server, document: &str) -> Self {
         Self {
             document: document.to_owned(),
             socket: guest(server, document, "ann").await,
@@ -56,7 +56,7 @@ impl Writer {
         self.waiting.insert(message_id);
     }
 
-    async fn fill(&mut self) {
+    pub(crate) async fn fill(&mut self) {
         while self.waiting.len() < IN_FLIGHT {
             self.made += 1;
             self.send(format!("{}-{}", self.document, self.made)).await;
@@ -88,7 +88,7 @@ impl Writer {
     }
 
     /// Takes an answer, and sends again what was refused once nothing is in flight.
-    async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         self.hear().await;
         if self.waiting.is_empty() {
             for message_id in std::mem::take(&mut self.refused) {
@@ -97,7 +97,7 @@ impl Writer {
         }
     }
 
-    async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         while !self.waiting.is_empty() {
             self.step().await;
         }
@@ -130,7 +130,7 @@ async fn scene(writers: usize) -> (OwnServer, Server, Vec<Writer>) {
 }
 
 /// Everybody writes until this has happened.
-async fn write_while(people: &mut [Writer], happens: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn write_while(people: &mut [Writer], happens: impl Future<Output = ()> + Send + 'static) {
     let happens = tokio::spawn(happens);
     while !happens.is_finished() {
         write(people).await;
@@ -139,15 +139,26 @@ async fn write_while(people: &mut [Writer], happens: impl Future<Output = ()> + 
 }
 
 /// Everybody writes, and hears one answer.
-async fn write(people: &mut [Writer]) {
+pub(crate) async fn write(people: &mut [Writer]) {
     for person in people {
         person.fill().await;
         person.step().await;
     }
 }
 
+/// The service goes on by itself: everybody gets an ack.
+pub(crate) async fn expect_acks(people: &mut [Writer]) {
+    for person in people {
+        let before = person.acknowledged.len();
+        while person.acknowledged.len() == before {
+            person.fill().await;
+            person.step().await;
+        }
+    }
+}
+
 /// Everything that was ever sent is in the log, once, and every ack told the truth.
-async fn expect_all_there(database: &OwnServer, server: &Server, people: &mut [Writer]) {
+pub(crate) async fn expect_all_there(database: &OwnServer, server: &Server, people: &mut [Writer]) {
     let mut log = Database::at(database.url()).await;
     for person in people {
         person.settle().await;
@@ -165,14 +176,7 @@ async fn postgres_restarts_thirty_times_under_load_and_nothing_is_lost_or_double
     for round in 0..30 {
         let mode = if round % 2 == 0 { "fast" } else { "immediate" };
         write_while(&mut people, database.restarting(mode)).await;
-        // The service goes on by itself: everybody gets an ack in each round.
-        for person in &mut people {
-            let before = person.acknowledged.len();
-            while person.acknowledged.len() == before {
-                person.fill().await;
-                person.step().await;
-            }
-        }
+        expect_acks(&mut people).await;
     }
     expect_all_there(&database, &server, &mut people).await;
     assert_eq!(server.get("/readyz").await.0, 200);

@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -113,10 +114,49 @@ pub(crate) struct OwnServer {
 
 impl OwnServer {
     pub(crate) fn start() -> Self {
-        // The path of a socket is short.
-        let folder = Path::new("/tmp").join(format!("scriptorium-own-{}", Uuid::new_v4().simple()));
+        let folder = Self::new_folder();
         let url = run_script("start", &folder);
         Self { folder, url }
+    }
+
+    /// One that is reached by TLS only, as `localhost`, where it has a certificate of [`Self::authority`].
+    pub(crate) fn start_with_tls() -> Self {
+        let folder = Self::new_folder();
+        run_script("certify", &folder);
+        // A server takes no port 0. Should somebody else take it in this moment, the start fails and says so.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let file = |name| folder.join(name).display().to_string();
+        let (certificate, key, people) = (file("server.pem"), file("server.key"), file("hba"));
+        fs::write(&people, "local all all trust\nhostssl all all all trust\n").unwrap();
+        let tls = format!(
+            "-c port={port} -c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file={certificate} \
+             -c ssl_key_file={key} -c hba_file={people}"
+        );
+        run_script_with("start", &folder, Some(&tls));
+        Self { folder, url: format!("postgres://postgres@localhost:{port}/postgres") }
+    }
+
+    /// A standby of it, which takes over when it is promoted.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = Self::new_folder();
+        let url = run_script_with("standby", &folder, self.folder.to_str());
+        Self { folder, url }
+    }
+
+    /// Makes a standby the primary, which may take a while.
+    pub(crate) fn promoting(&self) -> impl Future<Output = ()> + use<> {
+        let folder = self.folder.clone();
+        async move { drop(tokio::task::spawn_blocking(move || run_script("promote", &folder)).await.unwrap()) }
+    }
+
+    /// The file with the certificate of the authority that has certified it.
+    pub(crate) fn authority(&self) -> String {
+        self.folder.join("ca.pem").display().to_string()
+    }
+
+    fn new_folder() -> PathBuf {
+        // The path of a socket is short.
+        Path::new("/tmp").join(format!("scriptorium-own-{}", Uuid::new_v4().simple()))
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -15,18 +15,21 @@ use crate::{
 
 /// In the order of their names, as appends do.
 const LOCK: &str =
-    "SELECT seq, 0::bigint, 0::bigint, name FROM streams WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE";
+    "SELECT seq, 0::bigint, 0::bigint, erased, name FROM streams WHERE name = ANY ($1) ORDER BY name FOR NO KEY UPDATE";
 const REPEATED: &str = "SELECT events.seq, streams.name
     FROM unnest($1::text[], $2::text[]) AS new (name, message_id)
     JOIN streams ON streams.name = new.name
     JOIN events ON events.stream = streams.id AND events.message_id = new.message_id LIMIT 1";
-const MOVE: &str = "UPDATE streams SET seq = new.seq, version = new.version, recorded_at = new.recorded_at
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS new (name, seq, version, recorded_at)
+const MOVE: &str =
+    "UPDATE streams SET seq = new.seq, version = new.version, recorded_at = new.recorded_at, erased = new.erased
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS new (name, seq, version, recorded_at, erased)
     WHERE streams.name = new.name";
 /// If somebody else begins one at the same moment, it is found not to end where it should.
-const BEGIN: &str = "INSERT INTO streams (name, seq, version, recorded_at)
-    SELECT name, seq, version, recorded_at
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS new (name, seq, version, recorded_at)
+const BEGIN: &str = "INSERT INTO streams (name, seq, version, recorded_at, erased)
+    SELECT name, seq, version, recorded_at, erased
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS new (name, seq, version, recorded_at, erased)
     ORDER BY name ON CONFLICT (name) DO NOTHING";
 const WRITE: &str = "INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
     SELECT streams.id, new.seq, new.version, new.message_id, new.recorded_at, new.body, new.cause
@@ -49,7 +52,7 @@ async fn write(transaction: &mut Transaction<'_, Postgres>, import: &Import) -> 
     let names: Vec<_> = import.streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut ends = HashMap::new();
     for row in sqlx::query(LOCK).bind(&names).fetch_all(&mut **transaction).await? {
-        ends.insert(row.text(3)?.to_owned(), row.number(0)?);
+        ends.insert(row.text(4)?.to_owned(), row.number(0)?);
     }
     let is_stale = |name: &str, after: Seq| ends.get(name).copied().unwrap_or(0) != signed(after.0);
     if import.streams.iter().any(|stream| is_stale(stream.name.as_str(), stream.after)) {
@@ -92,7 +95,8 @@ async fn begin_and_move(
             .bind(names)
             .bind(column(|head| signed(head.seq.0)))
             .bind(column(|head| signed(head.version.0)))
-            .bind(column(|head| head.recorded_at.0));
+            .bind(column(|head| head.recorded_at.0))
+            .bind(column(|head| i64::from(head.is_erased)));
         written += query.execute(&mut **transaction).await?.rows_affected();
     }
     Ok(written)

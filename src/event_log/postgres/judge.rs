@@ -3,15 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{open::Session, trouble::Trouble};
-use crate::{
-    domain::Seq,
-    event_log::{
-        port::{NewRows, Refusal, Row},
-        sql::{self, Columns},
-    },
+use crate::event_log::{
+    port::{NewRows, Refusal, Row},
+    sql::{self, Columns},
 };
 
-pub(super) const HEADS: &str = "SELECT seq, version, recorded_at, name FROM streams WHERE name = ANY ($1)";
+pub(super) const HEADS: &str = "SELECT seq, version, recorded_at, erased, name FROM streams WHERE name = ANY ($1)";
 const REPEATED: &str = "SELECT seq, version, recorded_at, events.message_id, body, cause, number FROM
     (SELECT DISTINCT streams.id, asked.message_id, asked.number
         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (name, message_id, number)
@@ -28,17 +25,17 @@ pub(super) async fn objections(
     let mut heads = HashMap::new();
     for row in session.fetch_all(sqlx::query(HEADS).bind(names)).await? {
         let (name, head) = sql::stream(&row)?;
-        heads.insert(name, head.seq);
+        heads.insert(name, head);
     }
     let mut repeated = repeated(session, appends, suspects).await?;
     let mut refusals = Vec::new();
     for index in suspects {
         let append = &appends[*index];
-        let head = heads.get(&append.stream).copied().unwrap_or(Seq(0));
+        let head = heads.get(&append.stream).copied().unwrap_or_default();
         let ids: HashSet<_> = append.rows.iter().map(|row| &row.message_id).collect();
         let found = repeated.remove(index).unwrap_or_default();
         if !append.expected.admits(head) {
-            refusals.push((*index, Refusal::Stale { head }));
+            refusals.push((*index, Refusal::Stale { head: head.seq }));
         } else if !found.is_empty() || ids.len() < append.rows.len() {
             refusals.push((*index, Refusal::Repeated(found)));
         }

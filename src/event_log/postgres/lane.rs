@@ -15,14 +15,13 @@ use tokio::{
 };
 
 use super::{
-    bell::Bell,
     group::{Verdict, commit},
     open::{Session, Shared},
     readers::Idle,
     trouble::Trouble,
 };
 use crate::{
-    event_log::{Head, Unavailable, UnavailableKind, port::NewRows, port::Refusal, sql},
+    event_log::{Head, Unavailable, UnavailableKind, port::NewRows, port::Refusal, rings::Ringing, sql},
     telemetry::Metrics,
 };
 
@@ -46,7 +45,7 @@ pub(super) struct Lane {
     /// `None` after a failure that may have left it useless.
     idle: Option<Idle>,
     /// With which to tell others what was appended.
-    bell: Option<Bell>,
+    ringing: Ringing,
     doubt: Doubt,
     metrics: Metrics,
 }
@@ -82,8 +81,8 @@ impl Group {
 }
 
 impl Lane {
-    pub(super) fn new(settings: Shared, bell: Option<Bell>, doubt: Doubt, metrics: Metrics) -> Self {
-        Self { settings, idle: None, bell, doubt, metrics }
+    pub(super) fn new(settings: Shared, ringing: Ringing, doubt: Doubt, metrics: Metrics) -> Self {
+        Self { settings, idle: None, ringing, doubt, metrics }
     }
 
     /// Works until the queue is closed and empty.
@@ -134,13 +133,10 @@ impl Lane {
                 reason
             }
         };
-        if let Some(bell) = &self.bell {
-            let heads = appends.iter().zip(&verdicts).filter_map(|(append, verdict)| match verdict {
-                Some(Ok(head)) => Some((&append.stream, head.seq)),
-                _ => None,
-            });
-            bell.ring(heads);
-        }
+        self.ringing.ring(appends.iter().zip(&verdicts).filter_map(|(append, verdict)| match verdict {
+            Some(Ok(head)) => Some((&append.stream, head.seq)),
+            _ => None,
+        }));
         for (to, verdict) in answers.into_iter().zip(verdicts) {
             // A caller that has gone away misses the answer; what it asked for is done all the same.
             let _gone = to.send(verdict.unwrap_or_else(|| Err(reason.clone().into())));

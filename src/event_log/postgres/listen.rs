@@ -8,13 +8,10 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    bell::WANTED,
-    open::{Shared, within},
-};
+use super::open::{Shared, within};
 use crate::{
-    domain::Seq,
-    event_log::{Bell, Ring, StreamName, Unavailable, UnavailableKind},
+    event_log::{Bell, Ring, Unavailable, UnavailableKind, rings::read},
+    telemetry::Metrics,
 };
 
 /// Before the next attempt to connect.
@@ -24,11 +21,24 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Listens, and connects again whenever that ends, until `stop`.
-pub(super) async fn listen(settings: Shared, channel: (String, u64), bell: Bell, stop: CancellationToken) {
+pub(super) async fn listen(
+    settings: Shared,
+    channel: (String, u64),
+    (bell, metrics): (Bell, Metrics),
+    stop: CancellationToken,
+) {
     let listen = async {
         let mut was_well = true;
         loop {
-            let Err(reason) = Box::pin(hear(&settings, &channel, &bell, &mut was_well)).await;
+            let mut well = || {
+                if !std::mem::replace(&mut was_well, true) {
+                    tracing::info!("the doorbell is heard again");
+                }
+                metrics.doorbell_heard(true);
+                bell.ring(Ring::Many);
+            };
+            let Err(reason) = Box::pin(hear(&settings, &channel, &bell, &mut well)).await;
+            metrics.doorbell_heard(false);
             if was_well {
                 tracing::warn!(%reason, "the doorbell is not heard; looking by ourselves, and trying on");
             }
@@ -43,7 +53,7 @@ async fn hear(
     settings: &Shared,
     (channel, own): &(String, u64),
     bell: &Bell,
-    is_well: &mut bool,
+    is_well: &mut (dyn FnMut() + Send),
 ) -> Result<Infallible, Unavailable> {
     let patience = settings.patience;
     // The listener of sqlx takes its connection from a pool.
@@ -52,8 +62,7 @@ async fn hear(
     let mut listener = within(patience.connect, PgListener::connect_with(&pool)).await?;
     listener.eager_reconnect(false);
     within(patience.answer, listener.listen(channel)).await?;
-    *is_well = true;
-    bell.ring(Ring::Many);
+    is_well();
     loop {
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => read(notification.payload(), *own).for_each(|ring| bell.ring(ring)),
@@ -63,42 +72,5 @@ async fn hear(
                 within(patience.answer, sqlx::query("SELECT 1").execute(&mut listener)).await?;
             }
         }
-    }
-}
-
-/// Reads `name=seq name=?WHO`, but for what one has said oneself that one waits; whatever else it is means that
-/// anything may have moved.
-fn read(payload: &str, own: u64) -> impl Iterator<Item = Ring> + '_ {
-    payload.split(' ').filter_map(move |word| {
-        let Some((name, said)) = word.rsplit_once('=') else { return Some(Ring::Many) };
-        let stream = StreamName::recorded(name);
-        if let Some(who) = said.strip_prefix(WANTED).and_then(|who| who.parse::<u64>().ok()) {
-            return (who != own).then_some(Ring::Wanted(stream));
-        }
-        Some(said.parse().map_or(Ring::Many, |seq| Ring::Stream(stream, Seq(seq))))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_notification_names_streams_and_places_or_means_any() {
-        let ring = |name, seq| Ring::Stream(StreamName::recorded(name), Seq(seq));
-        let heard: Vec<_> = read("document:a/b=12 presence:c=3", 7).collect();
-        assert_eq!(heard, [ring("document:a/b", 12), ring("presence:c", 3)]);
-        for odd in ["*", "", "document:a", "document:a=", "document:a=-1", "document:a=?", "document:a=?x"] {
-            assert_eq!(read(odd, 7).collect::<Vec<_>>(), [Ring::Many], "{odd}");
-        }
-    }
-
-    #[test]
-    fn who_waits_is_heard_by_all_others() {
-        let payload = "document:a=?7 document:b=2";
-        let wanted = Ring::Wanted(StreamName::recorded("document:a"));
-        let moved = Ring::Stream(StreamName::recorded("document:b"), Seq(2));
-        assert_eq!(read(payload, 8).collect::<Vec<_>>(), [wanted, moved.clone()]);
-        assert_eq!(read(payload, 7).collect::<Vec<_>>(), [moved]);
     }
 }

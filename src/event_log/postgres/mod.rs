@@ -1,10 +1,13 @@
 //! The log in Postgres: a few connections that append, each with its share of the streams, and a few that read.
 
 mod bell;
+mod doorbell;
+mod end;
 mod feed;
 mod group;
 mod import;
 mod judge;
+mod kept;
 mod lane;
 mod listen;
 mod open;
@@ -17,7 +20,7 @@ mod write;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,20 +33,21 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use open::Settings;
+pub(super) use {doorbell::Way, open::Settings};
 
 use super::{
     AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRows, Refusal, Row, SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Row, Scrub,
+        SnapshotRow,
     },
     sql::{self, Columns, limited, signed},
 };
 use crate::{
-    domain::{MessageId, NodeId, Seq},
+    domain::{MessageId, NodeId, Seq, Timestamp},
     telemetry::Metrics,
 };
-use bell::{Waiting, bell};
+use doorbell::Bells;
 use feed::Horizon;
 use lane::{Command, Doubt, Lane, QUEUE};
 use open::{Shared, within};
@@ -55,10 +59,7 @@ pub(super) struct Postgres {
     horizon: Horizon,
     lanes: Vec<mpsc::Sender<Command>>,
     tasks: TaskTracker,
-    /// On which is told what was appended, and with which one asks there for a turn; `None` when it is not.
-    channel: Option<(String, Waiting)>,
-    /// Rings here when it is told; only for who wants to hear.
-    heard: OnceLock<super::Bell>,
+    bells: Bells,
     stop: CancellationToken,
 }
 
@@ -71,28 +72,21 @@ impl Postgres {
         let settings = Arc::new(settings);
         let readers = Readers::new(Arc::clone(&settings));
         let tasks = TaskTracker::new();
-        let (bell, channel) = if settings.notify {
-            let channel = channel(&readers, &settings).await.map_err(|reason| settings.refused(reason))?;
-            let (bell, ringer) = bell(Arc::clone(&settings), channel.clone());
-            tasks.spawn(ringer.run());
-            let waiting = bell.waiting();
-            (Some(bell), Some((channel, waiting)))
-        } else {
-            (None, None)
-        };
+        let stop = CancellationToken::new();
+        let hung = Bells::hang(&settings, &readers, &metrics, (&tasks, &stop)).await;
+        let (ringing, bells) = hung.map_err(|reason| settings.refused(reason))?;
         let doubt = Doubt::default();
         let lanes = (0..settings.lanes.max(1)).map(|_| {
             let (lane, commands) = mpsc::channel(QUEUE);
             tasks.spawn(
-                Lane::new(Arc::clone(&settings), bell.clone(), Arc::clone(&doubt), metrics.clone()).run(commands),
+                Lane::new(Arc::clone(&settings), ringing.clone(), Arc::clone(&doubt), metrics.clone()).run(commands),
             );
             lane
         });
         let lanes = lanes.collect();
         tasks.close();
         let horizon = Horizon::new(Arc::clone(&settings));
-        let (heard, stop) = (OnceLock::new(), CancellationToken::new());
-        Ok(Self { settings, readers, horizon, lanes, tasks, channel, heard, stop })
+        Ok(Self { settings, readers, horizon, lanes, tasks, bells, stop })
     }
 
     /// Only brings a database up to date.
@@ -203,22 +197,11 @@ const FEED: &str = "SELECT e.seq, e.version, e.recorded_at, e.message_id, e.body
     FROM (SELECT * FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e
     JOIN streams AS s ON s.id = e.stream ORDER BY e.position";
 const SAVE_SNAPSHOT: &str = "INSERT INTO snapshots (stream, seq, version, last_modified, content)
-    SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1
+    SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1 AND erased = 0 FOR KEY SHARE
     ON CONFLICT (stream, seq) DO UPDATE SET version = excluded.version, last_modified = excluded.last_modified,
         content = excluded.content";
 const KEEP_NEWEST: &str = sql::keep_newest!("$2");
 const KEEP_SPACED: &str = sql::keep_spaced!("$2", "$3");
-/// Notifications cross the borders of schemas, and another schema of the database may hold another log.
-const CHANNEL: &str = "SELECT 'scriptorium_' || coalesce(current_schema(), '')::regnamespace::oid";
-
-/// Where those listen who want to know what is appended to this log.
-async fn channel(readers: &Readers, settings: &Settings) -> Result<String, Unavailable> {
-    let mut reader = readers.take().await?;
-    let channel = sqlx::query_scalar(CHANNEL).fetch_one(&mut reader.connection);
-    let channel = within(settings.patience.answer, channel).await?;
-    reader.give_back();
-    Ok(channel)
-}
 
 /// A query about one life of a process.
 fn of<'a>(query: &'static str, life: &'a Life) -> Query<'a, Database, PgArguments> {
@@ -280,21 +263,11 @@ impl Adapter for Postgres {
     }
 
     fn doorbell(&self) -> Doorbell {
-        let Some((channel, waiting)) = &self.channel else { return Doorbell::silent() };
-        // Only who wants to hear costs a connection.
-        let heard = self.heard.get_or_init(|| {
-            let (heard, settings) = (super::Bell::default(), Arc::clone(&self.settings));
-            let channel = (channel.clone(), waiting.who());
-            self.tasks.spawn(listen::listen(settings, channel, heard.clone(), self.stop.clone()));
-            heard
-        });
-        heard.listen()
+        self.bells.listen(&self.tasks, &self.stop)
     }
 
     fn want(&self, stream: &StreamName) {
-        if let Some((_, waiting)) = &self.channel {
-            waiting.want(stream);
-        }
+        self.bells.waiting().want(stream);
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {
@@ -327,6 +300,18 @@ impl Adapter for Postgres {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.change(sqlx::query(sql::TRIM).bind(stream.as_str()).bind(signed(to.0))).boxed()
+    }
+
+    fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {
+        async move { self.end_streams(streams, &last, at).await }.boxed()
+    }
+
+    fn unfinished_ends<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<StreamName>> {
+        self.unfinished(after, limit).boxed()
+    }
+
+    fn scrub(&self, what: Scrub) -> Answer<'_, bool> {
+        self.scrub_all(what).boxed()
     }
 
     fn is_shared(&self) -> bool {

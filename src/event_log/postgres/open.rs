@@ -9,7 +9,10 @@ use sqlx::{
     query::Query,
 };
 
-use super::trouble::{Trouble, unavailable};
+use super::{
+    doorbell::Way,
+    trouble::{Trouble, unavailable},
+};
 use crate::event_log::{AppliedMigration, OpenError, Unavailable, UnavailableKind, migrations, sql::Columns};
 
 /// How a database is reached and used.
@@ -20,8 +23,8 @@ pub(in crate::event_log) struct Settings {
     pub readers: u32,
     /// Connections that append, each its own share of the streams.
     pub lanes: u32,
-    /// Whether to notify others of what was appended.
-    pub notify: bool,
+    /// How others are told what was appended.
+    pub rings: Way,
     pub patience: Patience,
 }
 
@@ -73,7 +76,7 @@ impl Settings {
             None => address.application_name("scriptorium"),
         };
         let address = address.disable_statement_logging();
-        Ok(Self { address, readers: 4, lanes: 4, notify: true, patience: Patience::default() })
+        Ok(Self { address, readers: 4, lanes: 4, rings: Way::Notify, patience: Patience::default() })
     }
 
     /// How the database is named to a person: without user and password.
@@ -114,11 +117,15 @@ impl Settings {
         within(self.patience.connect, connect).await
     }
 
+    /// A session for work that may take long, and waits for as long as it must.
+    pub(super) async fn connect_for_long(&self) -> Result<PgConnection, Unavailable> {
+        let waiting = self.patience.migration.as_millis().to_string();
+        self.connect_with([("statement_timeout", "0".to_owned()), ("lock_timeout", waiting)]).await
+    }
+
     /// Brings the database up to date. Others who do the same at this moment wait for each other.
     pub(super) async fn migrate(&self) -> Result<Vec<AppliedMigration>, OpenError> {
-        let waiting = self.patience.migration.as_millis().to_string();
-        let options = [("statement_timeout", "0".to_owned()), ("lock_timeout", waiting)];
-        let mut connection = self.connect_with(options).await.map_err(|reason| self.refused(reason))?;
+        let mut connection = self.connect_for_long().await.map_err(|reason| self.refused(reason))?;
         let outcome = self.migrate_on(&mut connection).await;
         // The lock goes with the session. Whatever closing says, the outcome says more.
         let _closed = connection.close().await;

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// - The rows of the streams are locked in the order of their names, so that two nodes never wait for each other in
 ///   a circle, and what is read of them then is newest and stays so until the commit.
-/// - A stream that does not end where it should is left out, with its events; that harms no other stream.
+/// - A stream that does not end where it should, or has ended for good, is left out, with its events; that harms no other stream.
 /// - A stream that is not there begins. If somebody else begins it at the same moment the unique index objects.
 /// - Events come last: their positions are taken from the sequence when the transaction has its id and the rows of
 ///   their streams are locked. The global feed stands on that.
@@ -25,13 +25,13 @@ const WRITE: &str = "WITH
         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
             WITH ORDINALITY AS given (name, expected, events, version, recorded_at, unit)),
     locked AS MATERIALIZED (
-        SELECT id, name, seq, version, recorded_at FROM streams WHERE name = ANY ($1) ORDER BY name
+        SELECT id, name, seq, version, recorded_at, erased FROM streams WHERE name = ANY ($1) ORDER BY name
             FOR NO KEY UPDATE),
     moved AS (
         UPDATE streams SET seq = locked.seq + given.events, version = given.version,
             recorded_at = greatest(locked.recorded_at, given.recorded_at)
         FROM locked JOIN given USING (name)
-        WHERE streams.id = locked.id AND (given.expected IS NULL OR given.expected = locked.seq)
+        WHERE streams.id = locked.id AND locked.erased = 0 AND (given.expected IS NULL OR given.expected = locked.seq)
         RETURNING streams.id, given.unit, locked.seq, locked.recorded_at),
     begun AS (
         INSERT INTO streams (name, seq, version, recorded_at)
@@ -52,6 +52,7 @@ const WRITE: &str = "WITH
             WITH ORDINALITY AS new (unit, place, version, message_id, recorded_at, body, cause, number)
         JOIN units USING (unit) ORDER BY number)
     SELECT coalesce(locked.seq, 0), coalesce(locked.version, 0), coalesce(locked.recorded_at, 0),
+        coalesce(locked.erased, 0),
         (units.unit IS NOT NULL)::int::bigint
     FROM given LEFT JOIN locked USING (name) LEFT JOIN units USING (unit) ORDER BY unit";
 
@@ -104,7 +105,7 @@ pub(super) async fn write(
         .bind(events.causes);
     let rows = session.fetch_all(query).await?;
     let outcome =
-        |row: &PgRow| -> sqlx::Result<_> { Ok(Outcome { before: sql::head(row)?, moved: row.number(3)? == 1 }) };
+        |row: &PgRow| -> sqlx::Result<_> { Ok(Outcome { before: sql::head(row)?, moved: row.number(4)? == 1 }) };
     Ok(rows.iter().map(outcome).collect::<Result<_, _>>()?)
 }
 

@@ -65,7 +65,7 @@ impl Known {
         let names = rows::list(unknown.iter().map(|stream| stream.as_str()));
         for row in sqlx::query(rows::HEADS).bind(names).fetch_all(&mut *connection).await? {
             let (name, head) = sql::stream(&row)?;
-            self.streams.insert(name, Place { id: row.number(4)?, head });
+            self.streams.insert(name, Place { id: row.number(5)?, head });
         }
         unknown.retain(|stream| !self.streams.contains_key(*stream));
         if unknown.is_empty() {
@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
         let mut plan = Self { places: HashMap::new(), events: Vec::new(), heads: Vec::new() };
         for append in group {
             let place = plan.places.entry(&append.stream).or_insert(*known.streams.get(&append.stream)?);
-            if !append.expected.admits(place.head.seq) {
+            if !append.expected.admits(place.head) {
                 return None;
             }
             let seqs = place.head.seq.0 + 1..;
@@ -163,9 +163,9 @@ async fn objection(
     append: &NewRows,
 ) -> Result<Option<Refusal>, Trouble> {
     known.learn(connection, std::iter::once(&append.stream)).await?;
-    let head = known.streams.get(&append.stream).map(|place| place.head.seq).unwrap_or_default();
+    let head = known.streams.get(&append.stream).map(|place| place.head).unwrap_or_default();
     if !append.expected.admits(head) {
-        return Ok(Some(Refusal::Stale { head }));
+        return Ok(Some(Refusal::Stale { head: head.seq }));
     }
     let ids: HashSet<_> = append.rows.iter().map(|row| row.message_id.as_str()).collect();
     let twice = ids.len() < append.rows.len();

@@ -50,7 +50,7 @@ pub(super) async fn write(
         trips.now.sql.push_str("BEGIN IMMEDIATE;");
     }
     for chunk in chunks(streams) {
-        trips.add(chunk, (INTO_STREAMS, "(?,?,?,?,?)", OR_UPDATE), bind_stream)?;
+        trips.add(chunk, (INTO_STREAMS, "(?,?,?,?,?,?)", OR_UPDATE), bind_stream)?;
     }
     for chunk in chunks(events) {
         trips.add(chunk, (INTO_EVENTS, "(?,?,?,?,?,?,?)", ""), bind_event)?;
@@ -64,9 +64,8 @@ pub(super) async fn write(
     Ok(())
 }
 
-const INTO_STREAMS: &str = "INSERT INTO streams (id,name,seq,version,recorded_at) VALUES ";
-const OR_UPDATE: &str =
-    " ON CONFLICT (id) DO UPDATE SET seq=excluded.seq,version=excluded.version,recorded_at=excluded.recorded_at";
+const INTO_STREAMS: &str = "INSERT INTO streams (id,name,seq,version,recorded_at,erased) VALUES ";
+const OR_UPDATE: &str = " ON CONFLICT (id) DO UPDATE SET seq=excluded.seq,version=excluded.version,recorded_at=excluded.recorded_at,erased=excluded.erased";
 const INTO_EVENTS: &str = "INSERT INTO events (stream,seq,version,message_id,recorded_at,body,cause) VALUES ";
 
 fn bind_stream(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Result<(), sqlx::error::BoxDynError> {
@@ -74,7 +73,8 @@ fn bind_stream(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Result<(), sqlx
     to.add(row.name.shared())?;
     to.add(signed(row.head.seq.0))?;
     to.add(signed(row.head.version.0))?;
-    to.add(row.head.recorded_at.0)
+    to.add(row.head.recorded_at.0)?;
+    to.add(i64::from(row.head.is_erased))
 }
 
 fn bind_event(to: &mut SqliteArguments, event: &EventRow<'_>) -> Result<(), sqlx::error::BoxDynError> {

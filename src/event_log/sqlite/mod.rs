@@ -3,6 +3,7 @@
 mod group;
 mod import;
 mod insert;
+mod kept;
 mod open;
 mod rows;
 #[cfg(test)]
@@ -23,12 +24,13 @@ pub(super) use open::Settings;
 use super::{
     AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRows, Refusal, Row, SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Row, Scrub,
+        SnapshotRow,
     },
     sql::{self, Columns, limited, signed, unsigned},
 };
 use crate::{
-    domain::{MessageId, NodeId, Seq},
+    domain::{MessageId, NodeId, Seq, Timestamp},
     telemetry::Metrics,
 };
 use rows::list;
@@ -188,6 +190,19 @@ impl Adapter for Sqlite {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.write(Task::Trim(stream.clone(), to)).boxed()
+    }
+
+    fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {
+        async move { self.write(Task::End(streams.to_vec(), last, at)).await.map(|_| ()) }.boxed()
+    }
+
+    fn unfinished_ends<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<StreamName>> {
+        let query = sqlx::query(sql::UNFINISHED_ENDS).bind(after.map_or("", StreamName::as_str)).bind(limited(limit));
+        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream_name).collect() })
+    }
+
+    fn scrub(&self, what: Scrub) -> Answer<'_, bool> {
+        self.ask(move |to| Command::Scrub(what, to)).boxed()
     }
 
     fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {

@@ -43,6 +43,8 @@ impl Settings {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .statement_cache_capacity(512)
+            // What is deleted is not to be found in the file.
+            .pragma("secure_delete", "ON")
             .pragma("cache_size", "-65536") // 64 MiB
             .pragma("wal_autocheckpoint", self.checkpoint_pages.to_string())
             // What a checkpoint leaves of the file.

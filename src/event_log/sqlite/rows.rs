@@ -1,7 +1,9 @@
 //! The statements that only SQLite accepts.
 
+use crate::event_log::sql::after_place;
+
 pub(super) const HEADS: &str =
-    "SELECT seq, version, recorded_at, name, id FROM streams WHERE name IN (SELECT value FROM json_each($1))";
+    "SELECT seq, version, recorded_at, erased, name, id FROM streams WHERE name IN (SELECT value FROM json_each($1))";
 pub(super) const NEXT_STREAM: &str = "SELECT coalesce(max(id), 0) + 1 FROM streams";
 pub(super) const FIND: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1)
@@ -17,9 +19,11 @@ pub(super) const FEED: &str =
     FROM events e CROSS JOIN streams s ON s.id = e.stream
     WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position LIMIT $3";
 /// A whole page in one value: what costs is the number of values that cross from SQLite's thread.
-pub(super) const BODIES_JOINED: &str = "SELECT count(*), max(seq), group_concat(body, char(10))
-    FROM (SELECT seq, body FROM events WHERE stream = (SELECT id FROM streams WHERE name = $1) AND seq > $2
-          ORDER BY seq LIMIT $3)";
+pub(super) const BODIES_JOINED: &str = concat!(
+    "SELECT count(*), max(seq), group_concat(body, char(10)) FROM (SELECT seq, body FROM events",
+    after_place!(),
+    ")"
+);
 
 /// A list of texts as one value, for `json_each`.
 pub(super) fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {

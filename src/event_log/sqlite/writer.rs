@@ -14,15 +14,17 @@ use tokio::{
 use super::{
     group::{Known, one_by_one, together},
     import::import,
+    kept::{self, KeptTask},
     open::Settings,
+    rows,
     trouble::{Trouble, unavailable},
     wal::Wal,
 };
 use crate::{
-    domain::{NodeId, Seq},
+    domain::{NodeId, Seq, Timestamp},
     event_log::{
         Head, Life, StreamName, Unavailable, UnavailableKind,
-        port::{Import, ImportRefusal, Keep, NewRows, Refusal, SnapshotRow},
+        port::{Import, ImportRefusal, Keep, NewRow, NewRows, Refusal, Scrub, SnapshotRow},
         sql::{self, Columns, signed},
     },
     telemetry::Metrics,
@@ -34,6 +36,8 @@ pub(super) enum Command {
     Import(Import, oneshot::Sender<Result<(), ImportRefusal>>),
     /// Answered with the number of rows that changed.
     Other(Task, oneshot::Sender<Result<u64, Unavailable>>),
+    /// Answered with whether nobody was in the way.
+    Scrub(Scrub, oneshot::Sender<Result<bool, Unavailable>>),
     /// Do what was asked before, and end.
     Close,
 }
@@ -43,12 +47,14 @@ pub(super) enum Task {
     SaveSnapshot(StreamName, SnapshotRow, Keep),
     DropSnapshots(StreamName, Range<Seq>),
     Trim(StreamName, Seq),
+    End(Vec<StreamName>, NewRow, Timestamp),
     /// Answered with its incarnation.
     BeginLife(NodeId, u64, Duration),
     Beat(Life, u64),
     ForgetPeople(Life),
     EndLife(Life),
     NotePeople(Life, StreamName, bool),
+    Kept(KeptTask),
     /// Write anything.
     Check,
 }
@@ -105,6 +111,10 @@ impl Writer {
                         // Behind the appends that were asked for before it.
                         self.commit(std::mem::take(&mut group)).await;
                         let _gone = answer.send(self.carry_out(task).await);
+                    }
+                    Command::Scrub(what, answer) => {
+                        self.commit(std::mem::take(&mut group)).await;
+                        let _gone = answer.send(self.scrub(what).await);
                     }
                     Command::Close => queue.close(),
                 }
@@ -178,10 +188,25 @@ impl Writer {
 
     async fn carry_out(&mut self, task: Task) -> Result<u64, Unavailable> {
         let connection = connect(&self.settings, &mut self.connection).await?;
+        if let Task::End(..) = &task {
+            // Heads move, and are not what the writer thinks.
+            self.known.forget();
+        }
         match perform(connection, task).await {
             Ok(changed) => Ok(changed),
             Err(error) => Err(self.recover(Trouble::from(error)).await),
         }
+    }
+
+    async fn scrub(&mut self, what: Scrub) -> Result<bool, Unavailable> {
+        let connection = connect(&self.settings, &mut self.connection).await?;
+        if what == Scrub::Pages {
+            // Pages that were split keep bytes of what moved to others; only a new file has none of them.
+            if let Err(error) = sqlx::query("VACUUM").execute(&mut *connection).await {
+                return Err(self.recover(Trouble::from(error)).await);
+            }
+        }
+        Ok(self.wal.empty(connection).await)
     }
 
     /// Makes the connection usable again after a failure, or lets go of it.
@@ -253,6 +278,12 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
             query.bind(signed(places.start.0)).bind(signed(places.end.0))
         }
         Task::Trim(stream, to) => sqlx::query(sql::TRIM).bind(stream.shared()).bind(signed(to.0)),
+        Task::End(streams, last, at) => sqlx::query(END)
+            .bind(rows::list(streams.iter().map(StreamName::as_str)))
+            .bind(last.message_id.to_string())
+            .bind(at.0)
+            .bind(last.body)
+            .bind(last.cause),
         Task::BeginLife(node, at_least, lease) => {
             let query = sqlx::query(sql::BEGIN_LIFE).bind(node.to_string()).bind(signed(at_least));
             return query.bind(sql::micros(lease)).fetch_one(connection).await?.count(0);
@@ -262,6 +293,7 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
         Task::EndLife(life) => of(sql::END_LIFE, &life),
         Task::NotePeople(life, stream, true) => of(sql::NOTE_PEOPLE, &life).bind(stream.shared()),
         Task::NotePeople(life, stream, false) => of(sql::FORGET_PEOPLE_IN, &life).bind(stream.shared()),
+        Task::Kept(task) => kept::query(task),
         Task::Check => sqlx::query(sql::CHECK),
     };
     Ok(query.execute(connection).await?.rows_affected())
@@ -270,9 +302,17 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
 macro_rules! insert_snapshot {
     () => {
         "INSERT OR REPLACE INTO snapshots (stream, seq, version, last_modified, content)
-            SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1"
+            SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1 AND erased = 0"
     };
 }
+const END: &str = "BEGIN IMMEDIATE;
+    INSERT OR IGNORE INTO streams (name, seq, version, recorded_at) SELECT value, 0, 0, 0 FROM json_each($1);
+    INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
+        SELECT id, seq + 1, version, $2, max(recorded_at, $3), $4, $5 FROM streams
+        WHERE name IN (SELECT value FROM json_each($1)) AND erased = 0 ORDER BY name;
+    UPDATE streams SET seq = seq + 1, recorded_at = max(recorded_at, $3), erased = 1
+        WHERE name IN (SELECT value FROM json_each($1)) AND erased = 0;
+    COMMIT";
 const SAVE_SNAPSHOT: &str = insert_snapshot!();
 const SAVE_AND_KEEP_NEWEST: &str =
     concat!("BEGIN IMMEDIATE; ", insert_snapshot!(), "; ", sql::keep_newest!("$6"), "; COMMIT");

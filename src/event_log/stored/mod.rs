@@ -5,12 +5,17 @@
 //! changes once it has shipped; a new one gets a new tag and a decoder beside the old ones, and
 //! `tests/fixtures/stored` proves that every form ever shipped stays readable. `docs/events.md` lists them.
 
+pub(super) mod blame_v1;
 #[cfg(test)]
 mod comment_tests;
 mod commented_v1;
+pub(super) mod contributions_v1;
 mod edited_v1;
 mod edited_v2;
+pub(super) mod erased_v1;
 mod fields;
+#[cfg(test)]
+mod kept_tests;
 mod ops_v1;
 #[cfg(test)]
 mod presence_tests;
@@ -29,8 +34,8 @@ use serde::{
 };
 
 use crate::{
-    domain::{CommentCause, Effect, Event, MessageId, PresenceEvent},
-    projection::{Presence, SavedComments},
+    domain::{CommentCause, Effect, Event, MessageId, PresenceEvent, Seq},
+    projection::{Blame, Contributions, Presence, SavedComments},
     text::{Content, Delta, Op, Unit, Utf16},
 };
 
@@ -125,6 +130,28 @@ pub(super) fn encode_presence_snapshot(presence: &Presence) -> Result<String, Wh
 pub(super) fn decode_presence_snapshot(text: &[u8]) -> Result<Presence, Why> {
     let PresenceForm(presence) = read(text)?;
     Ok(presence)
+}
+
+/// Writes blame in the newest form.
+pub(super) fn encode_blame(blame: &Blame) -> Result<String, Why> {
+    blame_v1::encode(blame)
+}
+
+/// Reads blame as of an event.
+pub(super) fn decode_blame(seq: Seq, text: &[u8]) -> Result<Blame, Why> {
+    let BlameForm(blame) = read(text)?;
+    blame.as_of(seq)
+}
+
+/// Writes contributions in the newest form.
+pub(super) fn encode_contributions(contributions: &Contributions) -> Result<String, Why> {
+    contributions_v1::encode(contributions)
+}
+
+/// Reads contributions as of an event.
+pub(super) fn decode_contributions(seq: Seq, text: &[u8]) -> Result<Contributions, Why> {
+    let ContributionsForm(contributions) = read(text)?;
+    Ok(contributions.into_state(seq))
 }
 
 fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, Why> {
@@ -222,4 +249,20 @@ tagged! {
         presence_v1::SNAPSHOT => |list| presence_v1::snapshot(list).map(PresenceForm),
     } ->
     struct PresenceForm(Presence);
+}
+
+tagged! {
+    /// Kept blame.
+    BlameForm = "blame" {
+        blame_v1::TAG => |list| blame_v1::read(list).map(BlameForm),
+    } ->
+    struct BlameForm(blame_v1::Read);
+}
+
+tagged! {
+    /// Kept contributions.
+    ContributionsForm = "contributions" {
+        contributions_v1::TAG => |list| contributions_v1::read(list).map(ContributionsForm),
+    } ->
+    struct ContributionsForm(contributions_v1::Read);
 }

@@ -2,12 +2,16 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, Version},
-    protocol::{ErrorCode, Refusal},
+    protocol::{
+        ErrorCode, Refusal,
+        schema::{Id, Name},
+    },
 };
 
 use super::{
@@ -20,11 +24,11 @@ use super::{
 
 /// A message that could be read.
 #[derive(Debug, Clone)]
-pub struct ClientMessage {
+pub struct ClientMessage<E = ClientEvent> {
     /// The client's name for the message.
     pub message_id: Option<MessageId>,
     /// What it says.
-    pub event: ClientEvent,
+    pub event: E,
 }
 
 /// What a client may say.
@@ -97,23 +101,38 @@ struct Envelope<'a> {
     message_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct EditData {
+/// An edit. Its positions refer to `version`, plus the client's own edits that are not acknowledged yet.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "DocumentEdit")]
+#[schemars(extend("anyOf" = [{"required": ["version"]}, {"required": ["base_version"]}]))]
+pub(super) struct EditData {
     operation: WireOperation,
+    #[schemars(with = "Option<Version>")]
     version: Option<u64>,
+    /// Another name for `version`.
+    #[schemars(with = "Option<Version>")]
     base_version: Option<u64>,
+    /// The client's own edit before this one: should that one have been refused, this one is too.
+    #[schemars(with = "Option<Name>")]
     after: Option<String>,
+    #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct SyncData {
+/// The document is asked for, or what came after a version of it.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "DocumentSyncRequest")]
+pub(super) struct SyncData {
+    #[schemars(with = "Option<Version>")]
     since: Option<u64>,
+    #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct PingData {
+/// A client wants to know whether the line is alive; `timestamp` comes back as it is.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Ping")]
+pub(super) struct PingData {
     #[serde(default)]
     timestamp: Value,
 }
@@ -124,6 +143,9 @@ const EVENTS: &str = "operation/document_edit, a comment event, presence/cursor_
 /// Nesting deeper than this is refused: readers of JSON recurse.
 const DEEPEST: usize = 64;
 
+/// Reads the `data` of an event, whose `type` and name come first.
+pub(super) type ReadEvent<E> = fn(&Reader, (&str, &str), &RawValue) -> Result<E, Refusal>;
+
 impl Reader {
     /// Reads a text frame: one envelope, or an array of them. A refusal inside stands for the envelope at
     /// its place; the others are not affected. Each is read when it is asked for: a frame of very many
@@ -132,6 +154,15 @@ impl Reader {
         &'a self,
         frame: &'a str,
     ) -> Result<impl Iterator<Item = Result<ClientMessage, Refusal>> + 'a, Refusal> {
+        self.read_frame_of(frame, Self::read_event)
+    }
+
+    /// The same for a connection whose events are others.
+    pub(super) fn read_frame_of<'a, E: 'a>(
+        &'a self,
+        frame: &'a str,
+        read: ReadEvent<E>,
+    ) -> Result<impl Iterator<Item = Result<ClientMessage<E>, Refusal>> + 'a, Refusal> {
         check_depth(frame)?;
         let envelopes = if frame.trim_start().starts_with('[') {
             let all: Vec<&RawValue> = serde_json::from_str(frame).map_err(|error| invalid_json(&error))?;
@@ -139,10 +170,10 @@ impl Reader {
         } else {
             vec![frame]
         };
-        Ok(envelopes.into_iter().map(|envelope| self.read_envelope(envelope)))
+        Ok(envelopes.into_iter().map(move |envelope| self.read_envelope(envelope, read)))
     }
 
-    fn read_envelope(&self, json: &str) -> Result<ClientMessage, Refusal> {
+    fn read_envelope<E>(&self, json: &str, read_event: ReadEvent<E>) -> Result<ClientMessage<E>, Refusal> {
         let envelope: Envelope<'_> =
             read(json, "").map_err(|refusal| refusal.of_raw(message_id_in(json).as_deref()))?;
         let named = |refusal: Refusal| refusal.of_raw(envelope.message_id.as_deref());
@@ -156,22 +187,24 @@ impl Reader {
         if !envelope.data.get().starts_with('{') {
             return Err(named(Refusal::invalid("data", "an object")));
         }
-        let event = match (&*envelope.kind, &*envelope.event) {
-            ("operation", "document_edit") => self.read_edit(envelope.data),
-            ("comment", event) => match CommentKind::named(event) {
-                Some(kind) => self.read_comment(kind, envelope.data),
-                None => Err(unknown("comment", event)),
-            },
-            ("system", "document_sync") => self.read_sync(envelope.data),
-            ("presence", "cursor_update") => self.read_cursor(envelope.data),
-            ("presence", "typing_indicator") => self.read_typing(envelope.data),
-            ("system", "ping") => {
-                read(envelope.data.get(), "data").map(|PingData { timestamp }| ClientEvent::Ping { timestamp })
-            }
-            ("system", "authenticate") => read_token(envelope.data),
-            (kind, event) => Err(unknown(kind, event)),
-        };
+        let event = read_event(self, (&envelope.kind, &envelope.event), envelope.data);
         event.map(|event| ClientMessage { message_id, event }).map_err(named)
+    }
+
+    fn read_event(&self, event: (&str, &str), data: &RawValue) -> Result<ClientEvent, Refusal> {
+        match event {
+            ("operation", "document_edit") => self.read_edit(data),
+            ("comment", event) => match CommentKind::named(event) {
+                Some(kind) => self.read_comment(kind, data),
+                None => Err(unknown("comment", event, EVENTS)),
+            },
+            ("system", "document_sync") => self.read_sync(data),
+            ("presence", "cursor_update") => self.read_cursor(data),
+            ("presence", "typing_indicator") => self.read_typing(data),
+            ("system", "ping") => read_ping(data).map(|timestamp| ClientEvent::Ping { timestamp }),
+            ("system", "authenticate") => read_token(data).map(|token| ClientEvent::Authenticate { token }),
+            (kind, event) => Err(unknown(kind, event, EVENTS)),
+        }
     }
 
     fn read_edit(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
@@ -315,12 +348,18 @@ fn invalid_json(error: &serde_json::Error) -> Refusal {
         .with("column", error.column())
 }
 
-fn unknown(kind: &str, event: &str) -> Refusal {
+/// The client's clock.
+pub(super) fn read_ping(data: &RawValue) -> Result<Value, Refusal> {
+    read(data.get(), "data").map(|PingData { timestamp }| timestamp)
+}
+
+/// A pair that clients of this connection do not send; `events` are those that they do.
+pub(super) fn unknown(kind: &str, event: &str, events: &str) -> Refusal {
     let (kind, event) = (short(kind), short(event));
     Refusal::new(ErrorCode::UnknownEvent, format!("clients cannot send `{kind}`/`{event}`"))
         .with("type", kind)
         .with("event", event)
-        .with("expected", EVENTS)
+        .with("expected", events)
 }
 
 /// As much of a text as an answer may repeat.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
     domain::{CommentCommand, CommentId, IdError, Named, Stretch, ThreadId, Version},
-    protocol::Refusal,
+    protocol::{
+        Refusal,
+        schema::{Id, Place},
+    },
 };
 
 use super::client::{ClientEvent, Reader, base, read};
@@ -65,46 +69,72 @@ const CONTENT: usize = 10_000;
 /// Characters of a quote that are kept.
 pub const QUOTE: usize = 1_000;
 
-#[derive(Deserialize)]
-struct AddedData {
+/// A comment is made.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CommentAdding")]
+pub(super) struct AddedData {
     comment: AddedComment,
+    #[schemars(with = "Option<Version>")]
     version: Option<u64>,
+    #[schemars(with = "Option<Version>")]
     base_version: Option<u64>,
+    #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct AddedComment {
+/// Begins a thread, with a `position`, or answers one, with the `thread_id` of it.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "NewComment")]
+pub(super) struct AddedComment {
+    #[schemars(with = "Option<Id>")]
     id: Option<String>,
+    #[schemars(with = "Option<Id>")]
     thread_id: Option<String>,
+    #[schemars(length(min = 1, max = CONTENT))]
     content: String,
     position: Option<PositionData>,
     quote: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct PositionData {
+/// A stretch of the text; `start` is before `end`.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "StretchSent")]
+pub(super) struct PositionData {
+    #[schemars(with = "Place")]
     start: u32,
+    #[schemars(with = "Place")]
     end: u32,
 }
 
-#[derive(Deserialize)]
-struct UpdatedData {
+/// A comment is changed.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CommentUpdating")]
+pub(super) struct UpdatedData {
+    #[schemars(with = "Id")]
     comment_id: String,
     updates: Updates,
+    #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Updates {
+/// What is to become of it.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CommentChanges")]
+pub(super) struct Updates {
+    #[schemars(length(min = 1, max = CONTENT))]
     content: String,
 }
 
-#[derive(Deserialize)]
+/// A thread or a comment of it; one of the two at least.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CommentNamed")]
 #[expect(clippy::struct_field_names, reason = "the names are the contract's")]
-struct NamedData {
+pub(super) struct NamedData {
+    #[schemars(with = "Option<Id>")]
     comment_id: Option<String>,
+    #[schemars(with = "Option<Id>")]
     thread_id: Option<String>,
+    #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
 

@@ -2,21 +2,29 @@
 
 use std::{fmt, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use crate::domain::{
-    ClientId, CommentChange, CommentId, Commented, DocumentId, MessageId, Placed, PositionEncoding, Stretch, ThreadId,
-    Timestamp, UserId, Version,
+use crate::{
+    domain::{
+        ClientId, CommentChange, CommentId, Commented, DocumentId, MessageId, Placed, PositionEncoding, Stretch,
+        ThreadId, Timestamp, UserId, Version,
+    },
+    protocol::schema::{Id, Name, Place, Time},
 };
 
 use super::{
     CommentKind,
-    server::{Sending, encode},
+    server::{Sending, Told, encode},
 };
 
-#[derive(Serialize)]
-struct PositionJson {
+/// A stretch of the text.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Stretch")]
+pub(super) struct PositionJson {
+    #[schemars(with = "Place")]
     start: usize,
+    #[schemars(with = "Place")]
     end: usize,
 }
 
@@ -36,14 +44,18 @@ impl AnchorsJson<'_> {
     }
 }
 
+/// A thread that found its text again.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Anchor")]
+pub struct AnchorJson<'a> {
+    #[schemars(with = "Id")]
+    thread_id: &'a str,
+    position: PositionJson,
+}
+
 impl Serialize for AnchorsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct One<'a> {
-            thread_id: &'a str,
-            position: PositionJson,
-        }
-        serializer.collect_seq(self.0.iter().map(|Placed { thread, place }| One {
+        serializer.collect_seq(self.0.iter().map(|Placed { thread, place }| AnchorJson {
             thread_id: thread.as_str(),
             position: place.counted_in(self.1).into(),
         }))
@@ -65,19 +77,30 @@ pub struct CommentAck<'a> {
     pub timestamp: &'a str,
 }
 
+/// A comment is on disk.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentAck")]
+pub(super) struct CommentAckData<'a> {
+    #[schemars(with = "Name")]
+    message_id: &'a str,
+    #[schemars(with = "Id")]
+    comment_id: &'a str,
+    #[schemars(with = "Id")]
+    thread_id: &'a str,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+    acknowledged: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+impl Told for CommentAckData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", "comment_ack");
+}
+
 /// `comment`/`comment_ack`
 pub fn comment_ack(ack: &CommentAck<'_>, change: &CommentChange, sending: Sending) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        message_id: &'a str,
-        comment_id: &'a str,
-        thread_id: &'a str,
-        timestamp: &'a str,
-        acknowledged: bool,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        duplicate: bool,
-    }
-    let data = Data {
+    let data = CommentAckData {
         message_id: ack.message_id.as_str(),
         comment_id: change.comment().as_str(),
         thread_id: change.thread().as_str(),
@@ -85,7 +108,7 @@ pub fn comment_ack(ack: &CommentAck<'_>, change: &CommentChange, sending: Sendin
         acknowledged: true,
         duplicate: sending == Sending::Repeated,
     };
-    encode(("comment", "comment_ack"), data, (Some(ack.client_id), Some(ack.message_id)))
+    encode(data, (Some(ack.client_id), Some(ack.message_id)))
 }
 
 /// The event of a comment as everybody gets it, in the receiver's unit.
@@ -110,102 +133,161 @@ pub fn comment_event(about: &CommentAck<'_>, commented: &Commented, encoding: Po
                 thread_id,
                 created_at: &at,
             };
-            encode(("comment", CommentKind::Added.as_str()), AddedData { comment, common }, cause)
+            encode(AddedData { comment, common }, cause)
         }
         CommentChange::Updated { content, .. } => {
             let updates = UpdatesJson { content };
             let data = UpdatedData { comment_id, thread_id, updates, updated_by: by, updated_at: &at, common };
-            encode(("comment", CommentKind::Updated.as_str()), data, cause)
+            encode(data, cause)
         }
         CommentChange::Resolved { .. } => {
             let data = ResolvedData { comment_id, thread_id, resolved_by: by, resolved_at: &at, common };
-            encode(("comment", CommentKind::Resolved.as_str()), data, cause)
+            encode(data, cause)
         }
         CommentChange::Reopened { .. } => {
             let data = ReopenedData { comment_id, thread_id, reopened_by: by, reopened_at: &at, common };
-            encode(("comment", CommentKind::Reopened.as_str()), data, cause)
+            encode(data, cause)
         }
         CommentChange::Deleted { .. } => {
             let data = DeletedData { comment_id, thread_id, deleted_by: by, deleted_at: &at, common };
-            encode(("comment", CommentKind::Deleted.as_str()), data, cause)
+            encode(data, cause)
         }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Common<'a> {
     version: Version,
+    #[schemars(with = "Id")]
     document_id: &'a str,
 }
 
-#[derive(Serialize)]
-struct AddedData<'a> {
+/// A comment was made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentAdded")]
+pub(super) struct AddedData<'a> {
     comment: AddedJson<'a>,
     #[serde(flatten)]
     common: Common<'a>,
 }
 
-#[derive(Serialize)]
-struct AddedJson<'a> {
+impl Told for AddedData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", CommentKind::Added.as_str());
+}
+
+/// A comment.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Comment")]
+pub(super) struct AddedJson<'a> {
+    #[schemars(with = "Id")]
     id: &'a str,
+    #[schemars(with = "Name")]
     author_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     author_name: Option<&'a str>,
     content: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PositionJson")]
     position: Option<PositionJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     orphaned: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     quote: Option<&'a str>,
+    #[schemars(with = "Id")]
     thread_id: &'a str,
+    #[schemars(with = "Time")]
     created_at: &'a str,
 }
 
-#[derive(Serialize)]
-struct UpdatesJson<'a> {
+/// What became of it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentUpdates")]
+pub(super) struct UpdatesJson<'a> {
     content: &'a str,
 }
 
-#[derive(Serialize)]
-struct UpdatedData<'a> {
+/// A comment was changed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentUpdated")]
+pub(super) struct UpdatedData<'a> {
+    #[schemars(with = "Id")]
     comment_id: &'a str,
+    #[schemars(with = "Id")]
     thread_id: &'a str,
     updates: UpdatesJson<'a>,
+    #[schemars(with = "Name")]
     updated_by: &'a str,
+    #[schemars(with = "Time")]
     updated_at: &'a str,
     #[serde(flatten)]
     common: Common<'a>,
 }
 
-#[derive(Serialize)]
-struct ResolvedData<'a> {
+impl Told for UpdatedData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", CommentKind::Updated.as_str());
+}
+
+/// A thread is done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentResolved")]
+pub(super) struct ResolvedData<'a> {
+    #[schemars(with = "Id")]
     comment_id: &'a str,
+    #[schemars(with = "Id")]
     thread_id: &'a str,
+    #[schemars(with = "Name")]
     resolved_by: &'a str,
+    #[schemars(with = "Time")]
     resolved_at: &'a str,
     #[serde(flatten)]
     common: Common<'a>,
 }
 
-#[derive(Serialize)]
-struct ReopenedData<'a> {
+impl Told for ResolvedData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", CommentKind::Resolved.as_str());
+}
+
+/// A thread is not done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentReopened")]
+pub(super) struct ReopenedData<'a> {
+    #[schemars(with = "Id")]
     comment_id: &'a str,
+    #[schemars(with = "Id")]
     thread_id: &'a str,
+    #[schemars(with = "Name")]
     reopened_by: &'a str,
+    #[schemars(with = "Time")]
     reopened_at: &'a str,
     #[serde(flatten)]
     common: Common<'a>,
 }
 
-#[derive(Serialize)]
-struct DeletedData<'a> {
+impl Told for ReopenedData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", CommentKind::Reopened.as_str());
+}
+
+/// A comment is gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CommentDeleted")]
+pub(super) struct DeletedData<'a> {
+    #[schemars(with = "Id")]
     comment_id: &'a str,
+    #[schemars(with = "Id")]
     thread_id: &'a str,
+    #[schemars(with = "Name")]
     deleted_by: &'a str,
+    #[schemars(with = "Time")]
     deleted_at: &'a str,
     #[serde(flatten)]
     common: Common<'a>,
+}
+
+impl Told for DeletedData<'_> {
+    const NAME: (&'static str, &'static str) = ("comment", CommentKind::Deleted.as_str());
 }
 
 /// The comments of a document as of a sync. Asked for only when the sync's turn to be encoded comes.
@@ -240,7 +322,7 @@ pub struct ListedComment {
 }
 
 /// The comments of a sync as JSON.
-pub(super) struct CommentsJson<'a>(pub(super) Option<&'a dyn CommentList>);
+pub(in crate::protocol) struct CommentsJson<'a>(pub(super) Option<&'a dyn CommentList>);
 
 impl Serialize for CommentsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -251,24 +333,31 @@ impl Serialize for CommentsJson<'_> {
     }
 }
 
+/// A comment with what became of it since it was made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedComment")]
+pub struct ListedCommentJson<'a> {
+    #[serde(flatten)]
+    comment: AddedJson<'a>,
+    resolved: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Name")]
+    resolved_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    resolved_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Name")]
+    updated_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    updated_at: Option<String>,
+}
+
 impl Serialize for ListedComment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Json<'a> {
-            #[serde(flatten)]
-            comment: AddedJson<'a>,
-            resolved: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            resolved_by: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            resolved_at: Option<String>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            updated_by: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            updated_at: Option<String>,
-        }
         let at = |stamp: &Option<(UserId, Timestamp)>| stamp.as_ref().map(|(_, at)| at.to_rfc3339());
-        let json = Json {
+        let json = ListedCommentJson {
             comment: AddedJson {
                 id: self.id.as_str(),
                 author_id: self.author_id.as_str(),

@@ -3,19 +3,29 @@
 mod client;
 mod comment;
 mod comment_event;
+mod events;
 mod operation;
 mod presence;
+mod replay;
 mod server;
 mod steps;
 mod system;
 
 pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_edit, read_sent};
 pub use comment::{CommentKind, CommentMessage, QUOTE};
-pub use comment_event::{AnchorsJson, CommentAck, CommentList, ListedComment, comment_ack, comment_event};
-pub use operation::{EditLimits, SentOperation};
-pub use presence::{ActiveUser, CursorMessage, TypingMessage, cursor_update, typing_indicator, user_joined, user_left};
+pub(super) use comment_event::CommentsJson;
+pub use comment_event::{
+    AnchorJson, AnchorsJson, CommentAck, CommentList, ListedComment, ListedCommentJson, comment_ack, comment_event,
+};
+pub use events::{Event, From, events, watchers_events};
+pub use operation::{EditLimits, SentOperation, WireOperation};
+pub use presence::{
+    ActiveUser, ActiveUserJson, CursorMessage, TypingMessage, cursor_update, typing_indicator, user_joined, user_left,
+};
+pub use replay::{ReplayState, Sought, Speed, WatcherEvent, replay_state};
 pub use server::{
     Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect, document_sync, error,
     pong, position_sent,
 };
+pub use steps::OperationJson;
 pub use system::{Token, authenticated, token_expiring};

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    protocol::Refusal,
+    protocol::{Refusal, schema},
     text::{Attributes, CodePoints, Content, Delta, Op, Text, Unit, Utf16},
 };
 
@@ -46,7 +47,7 @@ impl EditLimits {
 
 /// An operation of any kind, before its fields have been checked against its kind.
 #[derive(Debug, Deserialize)]
-pub(super) struct WireOperation {
+pub struct WireOperation {
     #[serde(rename = "type")]
     kind: String,
     position: Option<Count>,
@@ -78,6 +79,16 @@ enum WireInsert {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "serde_json::Number")]
 pub(super) struct Count(i64);
+
+impl JsonSchema for WireOperation {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Operation".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        schema::operation(generator, None)
+    }
+}
 
 impl TryFrom<serde_json::Number> for Count {
     type Error = &'static str;

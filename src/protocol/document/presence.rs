@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{
     domain::{ClientId, Cursor, Moved, Profile, Typed, UserId, Version},
-    protocol::Refusal,
+    protocol::{
+        Refusal,
+        schema::{Id, Name, Place, Time},
+    },
 };
 
-use super::{client::read, operation::Count, server::encode};
+use super::{
+    client::read,
+    operation::Count,
+    server::{Told, encode},
+};
 
 /// A place as a client says it: in its unit, and as of what its user sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +40,23 @@ pub struct TypingMessage {
     pub version: Option<Version>,
 }
 
-#[derive(Deserialize)]
+/// Where the user of a client is.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CursorUpdate")]
 pub(super) struct CursorData {
     cursor: WireCursor,
+    #[schemars(with = "Option<Version>")]
     version: Option<u64>,
+    #[schemars(with = "Option<Id>")]
     pub(super) document_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Cursor")]
 struct WireCursor {
+    #[schemars(with = "Place")]
     position: Count,
+    #[schemars(with = "Option<Selection>")]
     selection: Option<WireSelection>,
 }
 
@@ -51,11 +66,16 @@ struct WireSelection {
     end: Count,
 }
 
-#[derive(Deserialize)]
+/// Whether the user of a client types.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "TypingIndicator")]
 pub(super) struct TypingData {
     is_typing: bool,
+    #[schemars(with = "Option<Place>")]
     position: Option<Count>,
+    #[schemars(with = "Option<Version>")]
     version: Option<u64>,
+    #[schemars(with = "Option<Id>")]
     pub(super) document_id: Option<String>,
 }
 
@@ -99,23 +119,49 @@ pub struct ActiveUser {
     pub cursor: Cursor,
 }
 
+/// Somebody who is present.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ActiveUser")]
+pub struct ActiveUserJson<'a> {
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    #[schemars(with = "Place")]
+    cursor_position: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    avatar_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    color: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Selection")]
+    selection: Option<Selection>,
+}
+
 impl Serialize for ActiveUser {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Profile { name, avatar_url, color } = &*self.profile;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("user_id", self.user_id.as_str())?;
-        map.serialize_entry("cursor_position", &self.cursor.position)?;
-        for (key, known) in [("name", name), ("avatar_url", avatar_url), ("color", color)] {
-            known.as_ref().map_or(Ok(()), |text| map.serialize_entry(key, text))?;
-        }
-        selection(&self.cursor).map_or(Ok(()), |selection| map.serialize_entry("selection", &selection))?;
-        map.end()
+        let json = ActiveUserJson {
+            user_id: self.user_id.as_str(),
+            cursor_position: self.cursor.position,
+            name: name.as_deref(),
+            avatar_url: avatar_url.as_deref(),
+            color: color.as_deref(),
+            selection: selection(&self.cursor),
+        };
+        json.serialize(serializer)
     }
 }
 
-#[derive(Serialize)]
+/// What is selected; either end may come first.
+#[derive(Serialize, JsonSchema)]
 struct Selection {
+    #[schemars(with = "Place")]
     start: usize,
+    #[schemars(with = "Place")]
     end: usize,
 }
 
@@ -123,75 +169,122 @@ fn selection(cursor: &Cursor) -> Option<Selection> {
     cursor.selection.map(|(start, end)| Selection { start, end })
 }
 
+/// Somebody is here.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UserJoined")]
+pub(super) struct UserJoinedData<'a> {
+    user: JoinedUser<'a>,
+    #[schemars(with = "Place")]
+    cursor_position: usize,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+}
+
+impl Told for UserJoinedData<'_> {
+    const NAME: (&'static str, &'static str) = ("presence", "user_joined");
+}
+
+/// Who that is.
+#[derive(Serialize, JsonSchema)]
+struct JoinedUser<'a> {
+    #[schemars(with = "Name")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    avatar_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    color: Option<&'a str>,
+}
+
 /// `presence`/`user_joined`: somebody who has not shown their cursor yet.
 pub fn user_joined(user: &UserId, profile: &Profile, timestamp: &str, by: &ClientId) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        user: User<'a>,
-        cursor_position: usize,
-        timestamp: &'a str,
-    }
-    #[derive(Serialize)]
-    struct User<'a> {
-        id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        avatar_url: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        color: Option<&'a str>,
-    }
-    let user = User {
+    let user = JoinedUser {
         id: user.as_str(),
         name: profile.name.as_deref(),
         avatar_url: profile.avatar_url.as_deref(),
         color: profile.color.as_deref(),
     };
-    let data = Data { user, cursor_position: 0, timestamp };
-    encode(("presence", "user_joined"), data, (Some(by), None))
+    let data = UserJoinedData { user, cursor_position: 0, timestamp };
+    encode(data, (Some(by), None))
+}
+
+/// Somebody has gone.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UserLeft")]
+pub(super) struct UserLeftData<'a> {
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+}
+
+impl Told for UserLeftData<'_> {
+    const NAME: (&'static str, &'static str) = ("presence", "user_left");
 }
 
 /// `presence`/`user_left`
 pub fn user_left(user: &UserId, timestamp: &str, by: &ClientId) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        user_id: &'a str,
-        timestamp: &'a str,
-    }
-    encode(("presence", "user_left"), Data { user_id: user.as_str(), timestamp }, (Some(by), None))
+    encode(UserLeftData { user_id: user.as_str(), timestamp }, (Some(by), None))
+}
+
+/// Somebody's cursor.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CursorMoved")]
+pub(super) struct CursorUpdateData<'a> {
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    cursor: CursorAt,
+    version: Version,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+}
+
+impl Told for CursorUpdateData<'_> {
+    const NAME: (&'static str, &'static str) = ("presence", "cursor_update");
+}
+
+/// Where it is.
+#[derive(Serialize, JsonSchema)]
+struct CursorAt {
+    #[schemars(with = "Place")]
+    position: usize,
+    // `null` says that there is none any more; left out, a client might keep the one before.
+    selection: Option<Selection>,
 }
 
 /// `presence`/`cursor_update`: somebody's cursor in `version`, in the receiver's unit.
 pub fn cursor_update(moved: &Moved, cursor: Cursor, version: Version, timestamp: &str) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        user_id: &'a str,
-        cursor: At,
-        version: Version,
-        timestamp: &'a str,
-    }
-    #[derive(Serialize)]
-    struct At {
-        position: usize,
-        // `null` says that there is none any more; left out, a client might keep the one before.
-        selection: Option<Selection>,
-    }
-    let cursor = At { position: cursor.position, selection: selection(&cursor) };
-    let data = Data { user_id: moved.user.as_str(), cursor, version, timestamp };
-    encode(("presence", "cursor_update"), data, (Some(&moved.client), moved.message_id.as_ref()))
+    let cursor = CursorAt { position: cursor.position, selection: selection(&cursor) };
+    let data = CursorUpdateData { user_id: moved.user.as_str(), cursor, version, timestamp };
+    encode(data, (Some(&moved.client), moved.message_id.as_ref()))
+}
+
+/// Somebody types, or no longer.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Typed")]
+pub(super) struct TypingIndicatorData<'a> {
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    is_typing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Place")]
+    position: Option<usize>,
+    version: Version,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+}
+
+impl Told for TypingIndicatorData<'_> {
+    const NAME: (&'static str, &'static str) = ("presence", "typing_indicator");
 }
 
 /// `presence`/`typing_indicator`: somebody types, or no longer; `position` in `version`, in the receiver's unit.
 pub fn typing_indicator(typed: &Typed, position: Option<usize>, version: Version, timestamp: &str) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        user_id: &'a str,
-        is_typing: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        position: Option<usize>,
-        version: Version,
-        timestamp: &'a str,
-    }
-    let data = Data { user_id: typed.user.as_str(), is_typing: typed.is_typing, position, version, timestamp };
-    encode(("presence", "typing_indicator"), data, (Some(&typed.client), typed.message_id.as_ref()))
+    let data =
+        TypingIndicatorData { user_id: typed.user.as_str(), is_typing: typed.is_typing, position, version, timestamp };
+    encode(data, (Some(&typed.client), typed.message_id.as_ref()))
 }

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 use super::presence::ActiveUser;
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, UserId, Version},
-    protocol::{Refusal, json::OpsJson},
+    protocol::{
+        Refusal,
+        error::ErrorJson,
+        json::OpsJson,
+        schema::{Id, InsertOp, Name, Place, Time},
+    },
     text::{Delta, RichText, Unit, Utf16},
 };
 
@@ -39,11 +45,14 @@ struct Envelope<'a, T: Serialize> {
     message_id: Option<&'a str>,
 }
 
-pub(super) fn encode<T: Serialize>(
-    (kind, event): (&'static str, &'static str),
-    data: T,
-    cause: (Option<&ClientId>, Option<&MessageId>),
-) -> String {
+/// `data` of an event. The name is the type's, so that nothing goes out under another one, or undescribed.
+pub(super) trait Told: Serialize + JsonSchema {
+    /// `type` and `event`.
+    const NAME: (&'static str, &'static str);
+}
+
+pub(super) fn encode<T: Told>(data: T, cause: (Option<&ClientId>, Option<&MessageId>)) -> String {
+    let (kind, event) = T::NAME;
     let client_id = cause.0.map(ClientId::as_str);
     let message_id = cause.1.map(MessageId::as_str);
     serde_json::to_string(&Envelope { kind, event, data, client_id, message_id })
@@ -69,19 +78,30 @@ pub struct ConnectionAck<'a> {
     pub resumed: bool,
 }
 
+/// `system`/`connection_ack`: who a client is here, and where the document stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionAck")]
+pub(super) struct ConnectionAckData<'a> {
+    #[schemars(with = "Id")]
+    client_id: &'a str,
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    permissions: &'a [&'static str],
+    document_version: Version,
+    #[schemars(with = "Time")]
+    server_time: &'a str,
+    #[schemars(extend("enum" = ["utf-16", "utf-32"]))]
+    position_encoding: &'static str,
+    resumed: bool,
+}
+
+impl Told for ConnectionAckData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "connection_ack");
+}
+
 /// The first message of a connection.
 pub fn connection_ack(ack: &ConnectionAck<'_>) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        client_id: &'a str,
-        user_id: &'a str,
-        permissions: &'a [&'static str],
-        document_version: Version,
-        server_time: &'a str,
-        position_encoding: &'static str,
-        resumed: bool,
-    }
-    let data = Data {
+    let data = ConnectionAckData {
         client_id: ack.client_id.as_str(),
         user_id: ack.user_id.as_str(),
         permissions: ack.permissions,
@@ -90,7 +110,7 @@ pub fn connection_ack(ack: &ConnectionAck<'_>) -> String {
         position_encoding: ack.encoding.as_str(),
         resumed: ack.resumed,
     };
-    encode(("system", "connection_ack"), data, (Some(ack.client_id), None))
+    encode(data, (Some(ack.client_id), None))
 }
 
 /// `system`/`document_sync`: a document as of one version.
@@ -117,37 +137,54 @@ impl Sync {
     }
 }
 
+/// A document as of one version, with everybody present.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DocumentSync")]
+pub(super) struct SyncData<'a> {
+    document: SyncDocument<'a>,
+    active_users: &'a [ActiveUser],
+    comments: CommentsJson<'a>,
+}
+
+impl Told for SyncData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "document_sync");
+}
+
+/// The document.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SyncedDocument")]
+struct SyncDocument<'a> {
+    #[schemars(with = "Id")]
+    id: &'a str,
+    version: Version,
+    content: String,
+    #[schemars(with = "Vec<InsertOp>")]
+    delta: OpsJson<'a>,
+    metadata: SyncMetadata<'a>,
+}
+
+/// More about a document.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Metadata")]
+struct SyncMetadata<'a> {
+    word_count: usize,
+    #[schemars(with = "Option<Time>")]
+    last_modified: Option<&'a str>,
+}
+
 /// The whole document. `asked_by` is the message that asked for it, if one did.
 pub fn document_sync(sync: &Sync, asked_by: (Option<&ClientId>, Option<&MessageId>)) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        document: Document<'a>,
-        active_users: &'a [ActiveUser],
-        comments: CommentsJson<'a>,
-    }
-    #[derive(Serialize)]
-    struct Document<'a> {
-        id: &'a str,
-        version: Version,
-        content: String,
-        delta: OpsJson<'a>,
-        metadata: Metadata<'a>,
-    }
-    #[derive(Serialize)]
-    struct Metadata<'a> {
-        word_count: usize,
-        last_modified: Option<&'a str>,
-    }
     let delta: Delta<Utf16> = sync.content.to_delta();
-    let document = Document {
+    let document = SyncDocument {
         id: sync.document_id.as_str(),
         version: sync.version,
         content: sync.content.text(),
         delta: OpsJson(delta.ops()),
-        metadata: Metadata { word_count: sync.content.word_count(), last_modified: sync.last_modified.as_deref() },
+        metadata: SyncMetadata { word_count: sync.content.word_count(), last_modified: sync.last_modified.as_deref() },
     };
-    let data = Data { document, active_users: &sync.active_users, comments: CommentsJson(sync.comments.as_deref()) };
-    encode(("system", "document_sync"), data, asked_by)
+    let data =
+        SyncData { document, active_users: &sync.active_users, comments: CommentsJson(sync.comments.as_deref()) };
+    encode(data, asked_by)
 }
 
 /// Whether an acknowledgement tells of this sending or of an earlier one.
@@ -159,6 +196,26 @@ pub enum Sending {
     Repeated,
 }
 
+/// An edit is on disk.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OperationAck")]
+pub(super) struct AckData<'a> {
+    #[schemars(with = "Name")]
+    message_id: &'a str,
+    server_version: Version,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+    acknowledged: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+    #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
+    anchors: AnchorsJson<'a>,
+}
+
+impl Told for AckData<'_> {
+    const NAME: (&'static str, &'static str) = ("operation", "operation_ack");
+}
+
 /// `operation`/`operation_ack`
 pub fn ack(
     (client, message): (&ClientId, &MessageId),
@@ -166,18 +223,7 @@ pub fn ack(
     anchors: AnchorsJson<'_>,
     sending: Sending,
 ) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        message_id: &'a str,
-        server_version: Version,
-        timestamp: &'a str,
-        acknowledged: bool,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        duplicate: bool,
-        #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
-        anchors: AnchorsJson<'a>,
-    }
-    let data = Data {
+    let data = AckData {
         anchors,
         message_id: message.as_str(),
         server_version: version,
@@ -185,7 +231,7 @@ pub fn ack(
         acknowledged: true,
         duplicate: sending == Sending::Repeated,
     };
-    encode(("operation", "operation_ack"), data, (Some(client), Some(message)))
+    encode(data, (Some(client), Some(message)))
 }
 
 /// `operation`/`operation_broadcast`: an edit by somebody else, as it was applied.
@@ -213,21 +259,31 @@ pub struct Broadcast<'a, U: Unit> {
     pub anchors: AnchorsJson<'a>,
 }
 
+/// An edit by somebody else, as it was applied.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OperationBroadcast")]
+pub(super) struct BroadcastData<'a, O: Serialize> {
+    operation: O,
+    version: Version,
+    transformed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Place")]
+    original_position: Option<u64>,
+    #[schemars(with = "Id")]
+    document_id: &'a str,
+    #[schemars(with = "Time")]
+    timestamp: &'a str,
+    #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
+    anchors: AnchorsJson<'a>,
+}
+
+impl<O: Serialize + JsonSchema> Told for BroadcastData<'_, O> {
+    const NAME: (&'static str, &'static str) = ("operation", "operation_broadcast");
+}
+
 /// Encodes a broadcast for everybody who wants this form and unit.
 pub fn broadcast<U: Unit>(broadcast: &Broadcast<'_, U>, form: Form) -> String {
-    #[derive(Serialize)]
-    struct Data<'a, O: Serialize> {
-        operation: O,
-        version: Version,
-        transformed: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        original_position: Option<u64>,
-        document_id: &'a str,
-        timestamp: &'a str,
-        #[serde(skip_serializing_if = "AnchorsJson::is_empty")]
-        anchors: AnchorsJson<'a>,
-    }
-    let data = Data {
+    let data = BroadcastData {
         operation: OperationJson { delta: broadcast.applied, form, author: broadcast.author.as_str() },
         version: broadcast.version,
         transformed: broadcast.transformed,
@@ -236,7 +292,7 @@ pub fn broadcast<U: Unit>(broadcast: &Broadcast<'_, U>, form: Form) -> String {
         timestamp: broadcast.timestamp,
         anchors: broadcast.anchors,
     };
-    encode(("operation", "operation_broadcast"), data, (Some(broadcast.client_id), Some(broadcast.message_id)))
+    encode(data, (Some(broadcast.client_id), Some(broadcast.message_id)))
 }
 
 /// The position that an edit named when it was sent; for edits that are read back from the log.
@@ -253,28 +309,46 @@ pub fn position_sent(received: &RawValue) -> Option<u64> {
     data.operation.position?.as_u64()
 }
 
+impl Told for ErrorJson<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "error");
+}
+
 /// `system`/`error`, to the client whose message `details` names, or without either.
 pub fn error(refusal: &Refusal, timestamp: &str, client: Option<&ClientId>) -> String {
     let message = refusal.details.get("message_id").and_then(Value::as_str).and_then(|id| MessageId::parse(id).ok());
-    encode(("system", "error"), refusal.data(timestamp), (client, message.as_ref()))
+    encode(refusal.data(timestamp), (client, message.as_ref()))
+}
+
+/// The line is alive.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Pong")]
+pub(super) struct PongData<'a> {
+    timestamp: &'a Value,
+    server_time: i64,
+}
+
+impl Told for PongData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "pong");
 }
 
 /// `system`/`pong`; `server_time` in milliseconds since 1970.
 pub fn pong(timestamp: &Value, server_time: i64, client: &ClientId, message: Option<&MessageId>) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        timestamp: &'a Value,
-        server_time: i64,
-    }
-    encode(("system", "pong"), Data { timestamp, server_time }, (Some(client), message))
+    encode(PongData { timestamp, server_time }, (Some(client), message))
+}
+
+/// The connection is about to be closed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Disconnect")]
+pub(super) struct DisconnectData<'a> {
+    reason: &'a str,
+    code: u16,
+}
+
+impl Told for DisconnectData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "disconnect");
 }
 
 /// `system`/`disconnect`: the server is about to close the connection.
 pub fn disconnect(reason: &str, code: u16) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        reason: &'a str,
-        code: u16,
-    }
-    encode(("system", "disconnect"), Data { reason, code }, (None, None))
+    encode(DisconnectData { reason, code }, (None, None))
 }

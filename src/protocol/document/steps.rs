@@ -13,7 +13,7 @@ use crate::{
 use super::Form;
 
 /// An operation in one of the two forms.
-pub(super) struct OperationJson<'a, U: Unit> {
+pub struct OperationJson<'a, U: Unit> {
     pub(super) delta: &'a Delta<U>,
     pub(super) form: Form,
     pub(super) author: &'a str,

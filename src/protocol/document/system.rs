@@ -2,17 +2,21 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     domain::{ClientId, MessageId, UserId},
-    protocol::Refusal,
+    protocol::{
+        Refusal,
+        schema::{Name, Time},
+    },
 };
 
 use super::{
-    client::{ClientEvent, read},
-    server::encode,
+    client::read,
+    server::{Told, encode},
 };
 
 /// A token as it was sent. It does not show in any `Debug` form.
@@ -32,21 +36,47 @@ impl fmt::Debug for Token {
     }
 }
 
-pub(super) fn read_token(data: &RawValue) -> Result<ClientEvent, Refusal> {
-    #[derive(Deserialize)]
-    struct Data {
-        token: String,
-    }
-    read(data.get(), "data").map(|Data { token }| ClientEvent::Authenticate { token: Token(token) })
+/// Another token for the connection.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Authenticate")]
+pub(super) struct TokenData {
+    token: String,
+}
+
+pub(super) fn read_token(data: &RawValue) -> Result<Token, Refusal> {
+    read(data.get(), "data").map(|TokenData { token }| Token(token))
+}
+
+/// The connection ends with its token.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TokenExpiring")]
+pub(super) struct TokenExpiringData<'a> {
+    #[schemars(with = "Time")]
+    expires_at: &'a str,
+}
+
+impl Told for TokenExpiringData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "token_expiring");
 }
 
 /// `system`/`token_expiring`: the connection ends at this moment unless it gets another token.
 pub fn token_expiring(expires_at: &str) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        expires_at: &'a str,
-    }
-    encode(("system", "token_expiring"), Data { expires_at }, (None, None))
+    encode(TokenExpiringData { expires_at }, (None, None))
+}
+
+/// Another token holds.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Authenticated")]
+pub(super) struct AuthenticatedData<'a> {
+    #[schemars(with = "Name")]
+    user_id: &'a str,
+    permissions: &'a [&'static str],
+    #[schemars(with = "Option<Time>")]
+    expires_at: Option<&'a str>,
+}
+
+impl Told for AuthenticatedData<'_> {
+    const NAME: (&'static str, &'static str) = ("system", "authenticated");
 }
 
 /// `system`/`authenticated`: another token holds from here on; `permissions` by their short names.
@@ -56,14 +86,8 @@ pub fn authenticated(
     permissions: &[&'static str],
     expires_at: Option<&str>,
 ) -> String {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        user_id: &'a str,
-        permissions: &'a [&'static str],
-        expires_at: Option<&'a str>,
-    }
-    let data = Data { user_id: user_id.as_str(), permissions, expires_at };
-    encode(("system", "authenticated"), data, (Some(client), message))
+    let data = AuthenticatedData { user_id: user_id.as_str(), permissions, expires_at };
+    encode(data, (Some(client), message))
 }
 
 #[cfg(test)]

@@ -1,21 +1,29 @@
 //! The answers to who asks about documents and their past.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::{
     domain::{Cursor, Profile, Timestamp, Version},
-    protocol::{OpsJson, document::ListedComment},
+    protocol::{
+        OpsJson,
+        document::ListedComment,
+        schema::{Id, Name, Place, SeqNumber, Time},
+    },
     text::{Delta, RichText, Utf16},
 };
 
 /// A document as of a version. Positions count UTF-16 units.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Document")]
 pub struct DocumentJson<'a> {
     /// Its name.
+    #[schemars(with = "Id")]
     pub id: &'a str,
     /// The number of operations committed by then.
     pub version: Version,
     /// The place of the last event in it: the events after it are what happened since.
+    #[schemars(with = "SeqNumber")]
     pub seq: u64,
     /// The plain text; an embed shows as U+FFFC.
     pub content: String,
@@ -39,36 +47,44 @@ impl Serialize for RichTextJson<'_> {
 }
 
 /// More about a document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Metadata")]
 pub struct MetadataJson {
     /// Stretches between Unicode white space.
     pub word_count: usize,
     /// When it was last edited; null before the first edit.
+    #[schemars(with = "Option<Time>")]
     pub last_modified: Option<String>,
 }
 
 /// A page of documents.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DocumentPage")]
 pub struct ListJson {
     /// In the order of their names.
     pub documents: Vec<ListedDocumentJson>,
     /// Where the next page begins (`after`); null at the end.
+    #[schemars(with = "Option<Id>")]
     pub next: Option<String>,
 }
 
 /// A document in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ListedDocument")]
 pub struct ListedDocumentJson {
     /// Its name.
+    #[schemars(with = "Id")]
     pub id: String,
     /// The number of operations committed to it.
     pub version: Version,
     /// When something last happened to it.
+    #[schemars(with = "Time")]
     pub updated_at: String,
 }
 
 /// What changed between two versions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Diff")]
 pub struct DiffJson<'a> {
     /// From this version,
     pub from: Version,
@@ -79,7 +95,8 @@ pub struct DiffJson<'a> {
 }
 
 /// A page of sessions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SessionPage")]
 pub struct HistoryJson {
     /// The oldest first.
     pub sessions: Vec<SessionJson>,
@@ -88,11 +105,14 @@ pub struct HistoryJson {
 }
 
 /// Edits without a long pause between them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 pub struct SessionJson {
     /// When its first edit was recorded.
+    #[schemars(with = "Time")]
     pub started_at: String,
     /// When its last edit was recorded.
+    #[schemars(with = "Time")]
     pub ended_at: String,
     /// The version before its first edit.
     pub from_version: Version,
@@ -107,9 +127,11 @@ pub struct SessionJson {
 }
 
 /// What somebody did in a session.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Share")]
 pub struct AuthorJson {
     /// Who.
+    #[schemars(with = "Name")]
     pub user_id: String,
     /// How many edits.
     pub edits: u64,
@@ -119,18 +141,94 @@ pub struct AuthorJson {
     pub removed: u64,
 }
 
+/// Who wrote what is there.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Blame")]
+pub struct BlameJson<'a> {
+    /// The document.
+    #[schemars(with = "Id")]
+    pub id: &'a str,
+    /// The version whose text it is.
+    pub version: Version,
+    /// The place of the last event before that.
+    #[schemars(with = "SeqNumber")]
+    pub seq: u64,
+    /// The text in pieces, each of one edit, in order.
+    pub runs: Vec<RunJson<'a>>,
+}
+
+/// A piece of text that came with one edit.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BlameRun")]
+pub struct RunJson<'a> {
+    /// The text; an embed shows as U+FFFC.
+    pub text: &'a str,
+    /// Who inserted it.
+    #[schemars(with = "Name")]
+    pub author: &'a str,
+    /// The version that it came with.
+    pub version: Version,
+    /// When that was recorded.
+    #[schemars(with = "Time")]
+    pub time: String,
+}
+
+/// Who has done how much.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Contributions")]
+pub struct ContributionsJson<'a> {
+    /// The document.
+    #[schemars(with = "Id")]
+    pub id: &'a str,
+    /// As of this version.
+    pub version: Version,
+    /// The place of the last event that is counted.
+    #[schemars(with = "SeqNumber")]
+    pub seq: u64,
+    /// Those with most edits first.
+    pub contributions: Vec<ContributionJson<'a>>,
+}
+
+/// What somebody has done.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Contribution")]
+pub struct ContributionJson<'a> {
+    /// Who.
+    #[schemars(with = "Name")]
+    pub user_id: &'a str,
+    /// How many edits.
+    pub edits: u64,
+    /// Characters that they inserted.
+    pub added: u64,
+    /// Characters that they deleted.
+    pub removed: u64,
+    /// Comments and replies that they wrote.
+    pub comments: u64,
+    /// When the first of that was recorded.
+    #[schemars(with = "Time")]
+    pub first_at: String,
+    /// When the last of that was recorded.
+    #[schemars(with = "Time")]
+    pub last_at: String,
+}
+
 /// What a server had done to a document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Written")]
 pub struct WrittenJson<'a> {
     /// The document.
+    #[schemars(with = "Id")]
     pub id: &'a str,
     /// The version that it made.
     pub version: Version,
     /// The place of its event.
+    #[schemars(with = "SeqNumber")]
     pub seq: u64,
     /// The message that asked for it.
+    #[schemars(with = "Name")]
     pub message_id: &'a str,
     /// When it was recorded.
+    #[schemars(with = "Time")]
     pub timestamp: &'a str,
     /// The change as it was applied.
     pub delta: OpsJson<'a>,
@@ -141,8 +239,19 @@ pub struct WrittenJson<'a> {
     pub duplicate: bool,
 }
 
+/// What was said about a document.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CommentList")]
+pub struct CommentsJson {
+    /// The version that their places refer to.
+    pub version: Version,
+    /// All of them, in the order in which they were made.
+    pub comments: Vec<ListedComment>,
+}
+
 /// Who was in a document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "People")]
 pub struct PeopleJson<'a> {
     /// The version that their cursors refer to.
     pub version: Version,
@@ -151,24 +260,34 @@ pub struct PeopleJson<'a> {
 }
 
 /// Somebody who was there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Person")]
 pub struct PersonJson<'a> {
+    #[schemars(with = "Name")]
     user_id: &'a str,
     /// Null if they had not shown it.
+    #[schemars(with = "Option<Place>")]
     cursor_position: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SelectionJson")]
     selection: Option<SelectionJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     avatar_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     color: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Selection")]
 struct SelectionJson {
+    #[schemars(with = "Place")]
     start: usize,
+    #[schemars(with = "Place")]
     end: usize,
 }
 

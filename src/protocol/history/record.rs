@@ -1,13 +1,16 @@
 //! A recorded event as JSON: the same on the command line and over HTTP.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::record_schema::EventJson;
 use crate::{
     domain::{
         CommentCause, CommentChange, Commented, DocumentId, Edited, Event, MessageId, Place, Placed, Seq, Timestamp,
         Version,
     },
-    protocol::OpsJson,
+    protocol::{OpsJson, schema::SeqNumber},
 };
 
 /// What every recorded event has.
@@ -34,16 +37,28 @@ pub enum Source<'a> {
     Stream(&'a str),
 }
 
-/// An event; without what happened where its stream is of a kind that has readers of its own.
-pub fn event_as_json(record: &Record<'_>, event: Option<&Event>) -> Value {
+/// What happened, as far as it is told.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// This, to a document.
+    Event(&'a Event),
+    /// All before it was erased.
+    Erased,
+    /// Something in a stream of a kind that has readers of its own.
+    Elsewhere,
+}
+
+/// An event.
+pub fn event_as_json(record: &Record<'_>, told: Told<'_>) -> Value {
     let (kind, name) = match record.stream {
         Source::Document(id) => ("document", id.as_str()),
         Source::Stream(name) => ("stream", name),
     };
-    let mut json = match event {
-        Some(Event::Edited(edited)) => edited_as_json(edited),
-        Some(Event::Commented(commented, cause)) => commented_as_json(commented, cause),
-        None => json!({}),
+    let mut json = match told {
+        Told::Event(Event::Edited(edited)) => edited_as_json(edited),
+        Told::Event(Event::Commented(commented, cause)) => commented_as_json(commented, cause),
+        Told::Erased => json!({"type": "erased"}),
+        Told::Elsewhere => json!({}),
     };
     json[kind] = name.into();
     json["seq"] = record.seq.0.into();
@@ -51,6 +66,18 @@ pub fn event_as_json(record: &Record<'_>, event: Option<&Event>) -> Value {
     json["message_id"] = record.message_id.as_str().into();
     json["time"] = record.recorded_at.to_string().into();
     json
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EventPage")]
+pub struct EventPageJson {
+    /// The oldest first.
+    #[schemars(with = "Vec<EventJson>")]
+    pub events: Vec<Value>,
+    /// Where the next page begins (`after`).
+    #[schemars(with = "SeqNumber")]
+    pub next: u64,
 }
 
 fn edited_as_json(edited: &Edited) -> Value {
@@ -100,7 +127,8 @@ fn commented_as_json(commented: &Commented, cause: &CommentCause) -> Value {
         CommentChange::Added(new) => {
             json["content"] = new.content.as_ref().into();
             if let Some(begins) = &new.begins {
-                json["position"] = position(&begins.place);
+                // Not `position`: that is the place of an event in the feed.
+                json["anchor"] = position(&begins.place);
                 json["quote"] = begins.quote.as_ref().into();
             }
         }

@@ -6,7 +6,7 @@ use tracing::error;
 
 use crate::{event_log::ReadError, history::Untold, server::problem::Problem};
 
-pub(super) type Answer = Result<warp::reply::Response, Problem>;
+pub(in crate::server) type Answer = Result<warp::reply::Response, Problem>;
 
 /// JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> warp::reply::Response {
@@ -26,14 +26,14 @@ pub(super) fn tag(seq: u64) -> HeaderValue {
 }
 
 /// Whether the asker has this state already.
-pub(super) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(in crate::server) fn has_already(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|list| list.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(str::trim);
     tags.any(|other| other == "*" || other.trim_start_matches("W/").as_bytes() == tag.as_bytes())
 }
 
 /// Nothing is new.
-pub(super) fn not_modified(tag: HeaderValue) -> warp::reply::Response {
+pub(in crate::server) fn not_modified(tag: HeaderValue) -> warp::reply::Response {
     let mut response = Response::new("".into());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response.headers_mut().insert(header::ETAG, tag);
@@ -53,8 +53,13 @@ impl From<Untold> for Problem {
 
 impl From<ReadError> for Problem {
     fn from(why: ReadError) -> Self {
-        error!(error = %why, "the log could not be read");
+        if !matches!(why, ReadError::Erased(_)) {
+            error!(error = %why, "the log could not be read");
+        }
         match why {
+            ReadError::Erased(tombstone) => {
+                Self::new(StatusCode::GONE, format!("this document was erased at {}", tombstone.recorded_at))
+            }
             ReadError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read now; try again later")
             }

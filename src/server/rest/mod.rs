@@ -1,50 +1,62 @@
-//! Documents and their past over HTTP: everything under `/v1/documents`, and `/v1/events`.
+//! Everything that is asked over HTTP: documents and their past, and what those ask who watch over the service.
 //!
-//! One filter takes them all and decides by the path and the method, so that a wrong method, a wrong id and an address
-//! that does not exist each get an answer of their own.
+//! One filter takes it all and looks in the [table] of routes for the path and the method, so that a wrong method,
+//! a wrong id and an address that does not exist each get an answer of their own.
 
 mod answer;
+mod authors;
 mod events;
+mod exchange;
 mod past;
 mod query;
 mod reading;
+mod route;
 mod stream;
+mod table;
 mod writing;
+
+pub(super) use answer::{has_already, not_modified};
+pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
+pub(super) use table::ROUTES;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout},
+};
 use warp::{Filter, path::FullPath};
 
 use crate::{
     auth::{Identity, Permission},
     domain::DocumentId,
+    telemetry::Limited,
 };
 
 use super::{
-    Shared, caller,
+    Shared, caller, limits,
     peer::{self, Peer},
     problem::Problem,
     request,
     routes::Routes,
 };
 use answer::Answer;
-use query::{Query, bad};
+pub(super) use query::{Query, bad};
 
 /// Who waits longer for a turn is sent away.
 const TURN: Duration = Duration::from_secs(10);
 
 /// Somebody asks for something, and may ask.
-struct Ask {
-    shared: Arc<Shared>,
+pub(super) struct Ask {
+    pub(super) shared: Arc<Shared>,
     query: Query,
     headers: HeaderMap,
     peer: Peer,
-    identity: Identity,
+    pub(super) identity: Identity,
 }
 
 impl Ask {
@@ -69,10 +81,8 @@ impl Ask {
 pub(super) fn route(shared: &Arc<Shared>) -> Routes {
     let shared = Arc::clone(shared);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let path = warp::path::full().and_then(|path: FullPath| async move {
-        if segments(path.as_str()).is_some() { Ok(path) } else { Err(warp::reject::not_found()) }
-    });
-    path.and(warp::method())
+    warp::path::full()
+        .and(warp::method())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
@@ -80,72 +90,98 @@ pub(super) fn route(shared: &Arc<Shared>) -> Routes {
         .then(move |path: FullPath, method: Method, query: String, headers: HeaderMap, peer: Peer, body| {
             let shared = Arc::clone(&shared);
             async move {
-                let origin = headers.get(header::ORIGIN).cloned();
-                if let Err(problem) = request::check_origin(&headers, &shared.settings.server.allowed_origins) {
-                    return problem.response();
-                }
-                let answer = answer(&shared, (path.as_str(), &method, &query), (headers, peer), body).await;
-                for_page(answer.unwrap_or_else(|problem| problem.response()), origin)
+                let page = request::check_origin(&headers, &shared.settings.server.allowed_origins);
+                let origin = headers.get(header::ORIGIN).filter(|_| page.is_ok()).cloned();
+                let (counted, came) = (shared.metrics.http_request(), Instant::now());
+                let here = table::at(path.as_str());
+                let template = here.first().map_or("other", |(route, _)| route.path);
+                let answer = answer(&shared, &here, (&method, &query), (headers, peer, page), body).await;
+                let response = for_page(answer.unwrap_or_else(|problem| problem.response()), origin);
+                counted.answered((template, name_of(&method)), response.status().as_u16(), came.elapsed());
+                response
             }
         })
         .boxed()
 }
 
-/// What follows `/v1` where it is ours.
-fn segments(path: &str) -> Option<Vec<&str>> {
-    let rest = path.strip_prefix("/v1/")?.trim_end_matches('/');
-    let segments: Vec<_> = rest.split('/').collect();
-    matches!(segments[..], ["documents", ..] | ["events"]).then_some(segments)
-}
-
 async fn answer<B: Buf>(
     shared: &Arc<Shared>,
-    (path, method, query): (&str, &Method, &str),
-    (headers, peer): (HeaderMap, Peer),
+    here: &[(&'static Route, &str)],
+    (method, query): (&Method, &str),
+    (headers, peer, page): (HeaderMap, Peer, Result<(), Problem>),
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Answer {
-    let segments = segments(path).unwrap_or_default();
-    let allowed: &[Method] = match segments[..] {
-        ["documents"] => &[Method::GET, Method::HEAD, Method::POST],
-        ["documents", _, "operations" | "restore"] => &[Method::POST],
-        ["documents", _] | ["documents", _, "events" | "history" | "diff" | "comments" | "presence"] | ["events"] => {
-            &[Method::GET, Method::HEAD]
-        }
-        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")),
+    if !here.iter().any(|(route, _)| matches!(route.run, Run::Plain(_))) {
+        page?;
+    }
+    let is_asked_for =
+        |route: &Route| route.method == *method || (route.method == Method::GET && *method == Method::HEAD);
+    let Some((route, segment)) = here.iter().find(|(route, _)| is_asked_for(route)) else {
+        return otherwise(method, here);
     };
-    if *method == Method::OPTIONS {
-        return Ok(options(allowed));
+    if let Run::Plain(run) = route.run {
+        return Ok(run(shared, &headers).await);
     }
-    if !allowed.contains(method) {
-        let mut response =
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method").response();
-        response.headers_mut().insert(header::ALLOW, list_of(allowed));
-        return Ok(response);
-    }
+    let address = peer::address(peer.0, &headers, &shared.settings.server.trusted_proxies);
+    let too_much = |of, wait| {
+        shared.metrics.rate_limited(of);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later").after(wait)
+    };
+    let taken = shared.address_requests.take(limits::neighbourhood(address), Instant::now());
+    taken.map_err(|wait| too_much(Limited::HttpAddress, wait))?;
     let identity = caller::identify(shared, query, &headers)?;
+    let taken = shared.user_requests.take(identity.user_id.clone(), Instant::now());
+    taken.map_err(|wait| too_much(Limited::HttpUser, wait))?;
     let ask = Ask { shared: Arc::clone(shared), query: Query::read(query)?, headers, peer, identity };
-    let id = segments.get(1).map(|segment| document_id(segment)).transpose()?;
-    let may_have_body = *method == Method::POST;
-    let body = read_body(body, if may_have_body { shared.settings.limits.message_bytes } else { 0 }).await?;
-    match (&segments[1..], id) {
-        ([], _) if may_have_body => writing::create(&ask, &body).await,
-        ([_, "operations"], Some(id)) => writing::edit(&ask, &id, &body).await,
-        ([_, "restore"], Some(id)) => writing::restore(&ask, &id, &body).await,
-        ([], _) if segments[0] == "events" => events::feed(&ask).await,
-        ([], _) => reading::list(&ask).await,
-        ([_, sub @ ..], Some(id)) => {
-            ask.check(&id, Permission::Read)?;
-            match *sub {
-                [] => reading::document(&ask, &id).await,
-                ["events"] => events::of_document(&ask, &id).await,
-                ["history"] => past::sessions(&ask, &id).await,
-                ["diff"] => past::diff(&ask, &id).await,
-                ["comments"] => reading::comments(&ask, &id).await,
-                _ => reading::presence(&ask, &id).await,
+    let limit = (route.longest)(&shared.settings.limits);
+    match route.run {
+        Run::Asked(run) => {
+            if let Needs::Everywhere(permission) = route.needs {
+                caller::check_everywhere(&ask.identity, permission)?;
             }
+            run(&ask, &read_body(body, limit).await?).await
         }
-        ([_, ..], None) => Err(bad("the id is missing")),
+        Run::About(run) => {
+            let id = document_id(segment)?;
+            if let Needs::On(permission) = route.needs {
+                ask.check(&id, permission)?;
+            }
+            run(&ask, &id, &read_body(body, limit).await?).await
+        }
+        Run::Plain(_) | Run::Socket => Err(nothing_here()),
     }
+}
+
+/// For a method that has no route here.
+fn otherwise(method: &Method, here: &[(&Route, &str)]) -> Answer {
+    if here.is_empty() {
+        return Err(nothing_here());
+    }
+    let mut allowed = Vec::new();
+    for (route, _) in here {
+        allowed.push(route.method.clone());
+        // A WebSocket is opened by GET alone.
+        if route.method == Method::GET && !matches!(route.run, Run::Socket) {
+            allowed.push(Method::HEAD);
+        }
+    }
+    if *method == Method::OPTIONS {
+        return Ok(options(&allowed));
+    }
+    let detail = "this address does not know this method";
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).response();
+    response.headers_mut().insert(header::ALLOW, list_of(&allowed));
+    Ok(response)
+}
+
+/// A method as a label: a closed set.
+fn name_of(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
+fn nothing_here() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
 }
 
 fn document_id(segment: &str) -> Result<DocumentId, Problem> {
@@ -157,7 +193,7 @@ fn document_id(segment: &str) -> Result<DocumentId, Problem> {
 async fn read_body<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
     limit: usize,
-) -> Result<BytesMut, Problem> {
+) -> Result<Bytes, Problem> {
     let (mut body, mut whole) = (std::pin::pin!(body), BytesMut::new());
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|error| bad(format!("the body could not be read: {error}")))?;
@@ -171,7 +207,7 @@ async fn read_body<B: Buf>(
             part.advance(length);
         }
     }
-    Ok(whole)
+    Ok(whole.freeze())
 }
 
 fn list_of(methods: &[Method]) -> HeaderValue {
@@ -198,7 +234,7 @@ fn for_page(mut response: warp::reply::Response, origin: Option<HeaderValue>) ->
     headers.insert(header::VARY, HeaderValue::from_static("origin, accept"));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static("allow, etag, location, retry-after");
+        let exposed = HeaderValue::from_static("allow, content-disposition, etag, location, retry-after");
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     response

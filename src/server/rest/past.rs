@@ -21,8 +21,8 @@ use super::{
 };
 
 /// Sessions in a page, and at most.
-const PAGE: u64 = 50;
-const LARGEST_PAGE: u64 = 500;
+pub(super) const PAGE: u64 = 50;
+pub(super) const LARGEST_PAGE: u64 = 500;
 /// A pause that ends a session, where the asker names no other.
 const PAUSE: Duration = Duration::from_mins(5);
 

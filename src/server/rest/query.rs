@@ -13,10 +13,10 @@ use crate::{
 
 /// The parameters, as they came. Those that nobody asks for are ignored.
 #[derive(Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(in crate::server) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn read(query: &str) -> Result<Self, Problem> {
+    pub(in crate::server) fn read(query: &str) -> Result<Self, Problem> {
         if percent_decode_str(query).decode_utf8().is_err() {
             return Err(bad("the query is not UTF-8"));
         }
@@ -24,7 +24,7 @@ impl Query {
     }
 
     /// A parameter; it may be there once.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(in crate::server) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut all = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| &**value);
         let first = all.next();
         if all.next().is_some() {
@@ -34,7 +34,7 @@ impl Query {
     }
 
     /// A whole number in a range.
-    pub(super) fn number(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+    pub(in crate::server) fn number(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         let allowed = || match *range.end() {
@@ -45,14 +45,14 @@ impl Query {
     }
 
     /// A version.
-    pub(super) fn version(&self, name: &str) -> Result<Option<Version>, Problem> {
+    pub(in crate::server) fn version(&self, name: &str) -> Result<Option<Version>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         let version = text.parse().ok().map(Version);
         version.map(Some).ok_or_else(|| bad(format!("`{name}` must be a document version: 0, 1, 2, …")))
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+    pub(in crate::server) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.text(name)? {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
@@ -62,7 +62,7 @@ impl Query {
     }
 
     /// `version` or `at`; now, without either.
-    pub(super) fn when(&self) -> Result<When, Problem> {
+    pub(in crate::server) fn when(&self) -> Result<When, Problem> {
         match (self.version("version")?, self.text("at")?) {
             (Some(_), Some(_)) => Err(bad("`version` and `at` exclude each other")),
             (Some(version), None) => Ok(When::Version(version)),
@@ -74,7 +74,7 @@ impl Query {
     }
 }
 
-pub(super) fn bad(detail: impl Into<String>) -> Problem {
+pub(in crate::server) fn bad(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 

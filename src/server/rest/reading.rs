@@ -1,17 +1,18 @@
 //! Documents as they are and as they were.
 
-use http::{StatusCode, header};
+use http::{Response, StatusCode, header};
+use tracing::info;
 
 use crate::{
     auth::Permission,
     domain::{DocumentId, PositionEncoding},
-    history::{self, When},
+    history::{self, Untold, When},
     live::listed_comments,
     projection::Document,
-    protocol::{
-        document::ListedComment,
-        history::{DocumentJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson, PersonJson, RichTextJson},
+    protocol::history::{
+        CommentsJson, DocumentJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson, PersonJson, RichTextJson,
     },
+    server::problem::Problem,
 };
 
 use super::{
@@ -20,8 +21,8 @@ use super::{
 };
 
 /// Documents in a page, and at most.
-const PAGE: u64 = 100;
-const LARGEST_PAGE: u64 = 1_000;
+pub(super) const PAGE: u64 = 100;
+pub(super) const LARGEST_PAGE: u64 = 1_000;
 
 /// `GET /v1/documents`: those that the asker may read, by their ids.
 pub(super) async fn list(ask: &Ask) -> Answer {
@@ -38,6 +39,9 @@ pub(super) async fn list(ask: &Ask) -> Answer {
         }
         for (id, head) in page {
             id.as_str().clone_into(&mut after);
+            if head.is_erased {
+                continue;
+            }
             if permissions.on(&id).allows(Permission::Read) {
                 let (version, updated_at) = (head.version, head.recorded_at.to_string());
                 documents.push(ListedDocumentJson { id: after.clone(), version, updated_at });
@@ -61,6 +65,21 @@ pub(super) async fn list(ask: &Ask) -> Answer {
     Ok(json(StatusCode::OK, &ListJson { documents, next }))
 }
 
+/// `DELETE /v1/documents/{id}`: for good.
+pub(super) async fn erase(ask: &Ask, id: &DocumentId) -> Answer {
+    let erased = ask.shared.live.erase(id).await;
+    let erasure = erased?.ok_or_else(|| Problem::from(Untold::NoDocument))?;
+    let (by, removed) = (&ask.identity.user_id, erasure.removed);
+    if erasure.was_erased {
+        let detail = format!("this document was erased at {}", erasure.at);
+        return Err(Problem::new(StatusCode::GONE, detail));
+    }
+    info!(document = %id, %by, removed, "erased a document");
+    let mut response = Response::new("".into());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
 /// `GET /v1/documents/{id}`: as of now, a version or a moment.
 pub(super) async fn document(ask: &Ask, id: &DocumentId) -> Answer {
     let place = history::find(&ask.shared.log, id, ask.query.when()?).await?;
@@ -75,7 +94,7 @@ pub(super) async fn document(ask: &Ask, id: &DocumentId) -> Answer {
     Ok(response)
 }
 
-fn as_json<'a>(id: &'a DocumentId, document: &'a Document) -> DocumentJson<'a> {
+pub(super) fn as_json<'a>(id: &'a DocumentId, document: &'a Document) -> DocumentJson<'a> {
     let content = document.content();
     DocumentJson {
         id: id.as_str(),
@@ -90,16 +109,11 @@ fn as_json<'a>(id: &'a DocumentId, document: &'a Document) -> DocumentJson<'a> {
 
 /// `GET /v1/documents/{id}/comments`
 pub(super) async fn comments(ask: &Ask, id: &DocumentId) -> Answer {
-    #[derive(serde::Serialize)]
-    struct Comments {
-        version: crate::domain::Version,
-        comments: Vec<ListedComment>,
-    }
     let place = history::find(&ask.shared.log, id, ask.query.when()?).await?;
     let _turn = ask.turn().await?;
     let document = history::document(&ask.shared.log, &place, |_| ()).await?;
     let comments = listed_comments(&document, PositionEncoding::Utf16);
-    Ok(json(StatusCode::OK, &Comments { version: document.version(), comments }))
+    Ok(json(StatusCode::OK, &CommentsJson { version: document.version(), comments }))
 }
 
 /// `GET /v1/documents/{id}/presence`

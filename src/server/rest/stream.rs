@@ -86,15 +86,14 @@ impl Sender {
         let mut last_word = Instant::now();
         loop {
             if let Some(reason) = self.is_over() {
-                // A reader of lines sees the end; an `EventSource` is told not to come again for nothing.
-                if format == Format::EventStream {
-                    let _gone = self.send(format!("event: disconnect\ndata: {{\"reason\":\"{reason}\"}}\n\n")).await;
-                }
-                return;
+                return self.end(format, reason).await;
             }
             let wanted = limit.unwrap_or(u64::MAX).min(PAGE);
             let page = match self.source.page(&self.shared.log, after, usize::try_from(wanted).unwrap_or(1)).await {
                 Ok(page) => page,
+                Err(problem) if problem.status == StatusCode::GONE => {
+                    return self.end(format, "document_erased").await;
+                }
                 Err(problem) => {
                     // Cut off, so that it does not look like the end.
                     let _gone = self.parts.send(Err(io::Error::other(problem.detail))).await;
@@ -135,6 +134,13 @@ impl Sender {
                 () = self.shared.stopping.cancelled() => (),
                 () = self.parts.closed() => return,
             }
+        }
+    }
+
+    /// A reader of lines sees the end; an `EventSource` is told not to come again for nothing.
+    async fn end(&self, format: Format, reason: &str) {
+        if format == Format::EventStream {
+            let _gone = self.send(format!("event: disconnect\ndata: {{\"reason\":\"{reason}\"}}\n\n")).await;
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{error::Category, json, value::RawValue};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::{
     protocol::{
         ErrorCode, OpsJson, Refusal,
         document::{EditLimits, EditMessage, read_edit},
-        history::WrittenJson,
+        history::{CreateJson, EditJson, RestoreJson, WrittenJson},
     },
     server::problem::Problem,
 };
@@ -30,15 +30,8 @@ use super::{
 };
 
 /// `POST /v1/documents`: a document with its first text.
-pub(super) async fn create(ask: &Ask, body: &BytesMut) -> Answer {
-    #[derive(Deserialize)]
-    struct Wish {
-        id: Option<String>,
-        content: Option<String>,
-        delta: Option<Box<RawValue>>,
-        message_id: Option<String>,
-    }
-    let Wish { id, content, delta, message_id } = read(body)?;
+pub(super) async fn create(ask: &Ask, body: &Bytes) -> Answer {
+    let CreateJson { id, content, delta, message_id } = read(body)?;
     let message_id = self::message_id(&ask.headers, message_id.as_deref())?;
     let id = match (&id, &message_id) {
         (Some(id), _) => DocumentId::parse(id).map_err(|error| unusable(error.to_string()))?,
@@ -66,15 +59,8 @@ pub(super) async fn create(ask: &Ask, body: &BytesMut) -> Answer {
 }
 
 /// `POST /v1/documents/{id}/operations`: an edit.
-pub(super) async fn edit(ask: &Ask, id: &DocumentId, body: &BytesMut) -> Answer {
-    #[derive(Deserialize)]
-    struct Wish {
-        operation: Box<RawValue>,
-        version: u64,
-        message_id: Option<String>,
-    }
-    ask.check(id, Permission::Write)?;
-    let Wish { operation, version, message_id } = read(body)?;
+pub(super) async fn edit(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
+    let EditJson { operation, version, message_id } = read(body)?;
     let message_id = needed_message_id(&ask.headers, message_id.as_deref())?;
     let edit = edit_message(operation.get(), Version(version), limits(ask))?;
     let order = order(ask, message_id, Arc::clone(&edit.received), Task::Edit(edit));
@@ -83,14 +69,8 @@ pub(super) async fn edit(ask: &Ask, id: &DocumentId, body: &BytesMut) -> Answer 
 }
 
 /// `POST /v1/documents/{id}/restore`: a version comes back, as a new one.
-pub(super) async fn restore(ask: &Ask, id: &DocumentId, body: &BytesMut) -> Answer {
-    #[derive(Deserialize)]
-    struct Wish {
-        version: u64,
-        message_id: Option<String>,
-    }
-    ask.check(id, Permission::Write)?;
-    let Wish { version, message_id } = read(body)?;
+pub(super) async fn restore(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
+    let RestoreJson { version, message_id } = read(body)?;
     let message_id = needed_message_id(&ask.headers, message_id.as_deref())?;
     let log = &ask.shared.log;
     let turn = ask.turn().await?;
@@ -110,15 +90,15 @@ pub(super) async fn restore(ask: &Ask, id: &DocumentId, body: &BytesMut) -> Answ
     Ok(written(id, &order, &done))
 }
 
-fn order(ask: &Ask, message_id: MessageId, received: Arc<RawValue>, task: Task) -> Order {
+pub(super) fn order(ask: &Ask, message_id: MessageId, received: Arc<RawValue>, task: Task) -> Order {
     Order { user: ask.identity.user_id.clone(), message_id, task, received }
 }
 
-async fn serve(ask: &Ask, id: &DocumentId, order: Order) -> Result<Done, Problem> {
+pub(super) async fn serve(ask: &Ask, id: &DocumentId, order: Order) -> Result<Done, Problem> {
     ask.shared.live.serve(id, order).await.map_err(|rejection| problem_of(&rejection))
 }
 
-fn written(id: &DocumentId, order: &Order, done: &Done) -> warp::reply::Response {
+pub(super) fn written(id: &DocumentId, order: &Order, done: &Done) -> warp::reply::Response {
     let status = if done.was_repeated { StatusCode::OK } else { StatusCode::CREATED };
     let written = WrittenJson {
         id: id.as_str(),
@@ -133,7 +113,7 @@ fn written(id: &DocumentId, order: &Order, done: &Done) -> warp::reply::Response
     answer_json(status, &written)
 }
 
-fn limits(ask: &Ask) -> EditLimits {
+pub(super) fn limits(ask: &Ask) -> EditLimits {
     let limits = &ask.shared.settings.limits;
     EditLimits {
         components: limits.edit_components,
@@ -148,18 +128,22 @@ fn edit_message(operation: &str, version: Version, limits: EditLimits) -> Result
     read_edit(data, &limits).map_err(|refusal| problem_of_refusal(&refusal))
 }
 
-fn raw(json: String) -> Arc<RawValue> {
+pub(super) fn raw(json: String) -> Arc<RawValue> {
     RawValue::from_string(json).expect("made of JSON").into()
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        Category::Data => unusable(format!("the body is not as it must be: {error}")),
-        Category::Io | Category::Syntax | Category::Eof => bad(format!("the body is not JSON: {error}")),
-    })
+    serde_json::from_slice(body).map_err(|error| not_json(&error))
 }
 
-fn unusable(detail: impl Into<String>) -> Problem {
+pub(super) fn not_json(error: &serde_json::Error) -> Problem {
+    match error.classify() {
+        Category::Data => unusable(format!("the body is not as it must be: {error}")),
+        Category::Io | Category::Syntax | Category::Eof => bad(format!("the body is not JSON: {error}")),
+    }
+}
+
+pub(super) fn unusable(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
@@ -180,7 +164,7 @@ fn message_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<Messa
     id.map(MessageId::parse).transpose().map_err(|error| unusable(error.to_string()))
 }
 
-fn needed_message_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<MessageId, Problem> {
+pub(super) fn needed_message_id(headers: &HeaderMap, in_body: Option<&str>) -> Result<MessageId, Problem> {
     message_id(headers, in_body)?.ok_or_else(|| {
         unusable("`message_id` (or the header `Idempotency-Key`) is missing: with it, sending again is safe")
     })
@@ -213,6 +197,7 @@ fn location(id: &DocumentId) -> HeaderValue {
 fn problem_of(rejection: &Rejection) -> Problem {
     let status = match rejection {
         Rejection::NoSuchDocument => StatusCode::NOT_FOUND,
+        Rejection::Erased => StatusCode::GONE,
         Rejection::DocumentExists | Rejection::MessageIdConflict | Rejection::VersionAhead { .. } => {
             StatusCode::CONFLICT
         }
@@ -229,7 +214,7 @@ fn problem_of(rejection: &Rejection) -> Problem {
     Problem::new(status, rejection.to_string())
 }
 
-fn problem_of_refusal(refusal: &Refusal) -> Problem {
+pub(super) fn problem_of_refusal(refusal: &Refusal) -> Problem {
     let status =
         if refusal.code == ErrorCode::InvalidJson { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
     let path = refusal.details.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();

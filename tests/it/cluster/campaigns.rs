@@ -35,6 +35,17 @@ async fn at_rest_everybody_agrees_although_nodes_on_postgres_are_killed_paused_a
     }
 }
 
+#[tokio::test]
+async fn at_rest_everybody_agrees_although_the_nats_that_nodes_ring_by_comes_and_goes() {
+    let first = number_from_env("CAMPAIGN_SEED", 1);
+    for seed in first..first + number_from_env("CAMPAIGNS", 4) {
+        println!("CAMPAIGN_SEED={seed}");
+        let mut chance = Chance::of(seed);
+        let settings = settings(&mut chance);
+        campaign(Ground::ringing_by_nats(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
+    }
+}
+
 /// Small bounds, so that short histories meet them.
 fn settings(chance: &mut Chance) -> [(&'static str, &'static str); 5] {
     [
@@ -123,6 +134,7 @@ impl Campaign<'_> {
                     self.clients[at].send(&request).await;
                 }
             }
+            94..=96 if !self.ground.bells.is_empty() => self.lose_the_doorbell(),
             91..=96 => {
                 self.clients[at].disconnect();
                 self.connect_anywhere(at).await;
@@ -251,6 +263,12 @@ impl Campaign<'_> {
             self.clients[at].disconnect();
             self.connect_anywhere(at).await;
         }
+    }
+
+    /// A node's way to NATS changes: it is cut, or nothing arrives on it, or it is open again.
+    fn lose_the_doorbell(&mut self) {
+        let bell = self.chance.one_of(&self.ground.bells);
+        bell.set(*self.chance.one_of(&[Way::Open, Way::Held, Way::Cut]));
     }
 
     /// Those on the other nodes write and read on.

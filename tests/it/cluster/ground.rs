@@ -7,15 +7,18 @@ use scriptorium::text::Delta;
 use super::proxy::{Place, Proxy};
 use crate::support::{
     log::Database,
+    nats,
     postgres::{Schema, server},
     server::Server,
 };
 
-/// Several nodes, and each one's way to the database where that is one.
+/// Several nodes, and each one's ways to what they share.
 pub(crate) struct Ground {
     pub(crate) nodes: Vec<Server>,
-    /// None on a file.
+    /// To the database; none on a file.
     pub(super) ways: Vec<Proxy>,
+    /// To the NATS that they ring by, if they do.
+    pub(super) bells: Vec<Proxy>,
     /// Goes last, after those who use it.
     schema: Option<Schema>,
 }
@@ -26,17 +29,32 @@ impl Ground {
         for _ in 1..nodes {
             all.push(all[0].another().await);
         }
-        Self { nodes: all, ways: Vec::new(), schema: None }
+        Self { nodes: all, ways: Vec::new(), bells: Vec::new(), schema: None }
     }
 
     /// Each node reaches Postgres on a way of its own.
     pub(crate) async fn on_postgres(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        Self::ringing(nodes, settings, None).await
+    }
+
+    /// The same, and they ring by a NATS, which each reaches on a way of its own.
+    pub(super) async fn ringing_by_nats(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        Self::ringing(nodes, settings, Some(nats::server())).await
+    }
+
+    async fn ringing(nodes: usize, settings: &[(&str, &str)], nats: Option<&str>) -> Self {
         let schema = Schema::make().await;
-        let mut ground = Self { nodes: Vec::new(), ways: Vec::new(), schema: None };
+        let mut ground = Self { nodes: Vec::new(), ways: Vec::new(), bells: Vec::new(), schema: None };
         for _ in 0..nodes {
             let way = Proxy::to(place(server())).await;
             let mut node = Server::prepare(settings);
             node.set_database(&schema.through(&through(server(), &way)));
+            if let Some(nats) = nats {
+                let bell = Proxy::to(Place::Tcp(nats.trim_start_matches("nats://").to_owned())).await;
+                node.set("CLUSTER__DOORBELL", "nats");
+                node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address));
+                ground.bells.push(bell);
+            }
             node.restart().await;
             ground.ways.push(way);
             ground.nodes.push(node);
@@ -55,7 +73,7 @@ impl Ground {
         self.database().await.presence(document).await
     }
 
-    async fn database(&self) -> Database {
+    pub(crate) async fn database(&self) -> Database {
         match &self.schema {
             Some(schema) => Database::at(&schema.url()).await,
             None => Database::of(&self.nodes[0]).await,
@@ -79,7 +97,8 @@ fn parts(url: &str) -> (&str, &str, &str, Vec<&str>) {
     (who, host, database, query.split('&').filter(|pair| !pair.is_empty()).collect())
 }
 
-fn place(url: &str) -> Place {
+/// Where the server of an address is.
+pub(crate) fn place(url: &str) -> Place {
     let (_, host, _, query) = parts(url);
     match query.iter().find_map(|pair| pair.strip_prefix("host=")) {
         Some(folder) => Place::Socket(PathBuf::from(folder).join(".s.PGSQL.5432")),
@@ -88,7 +107,8 @@ fn place(url: &str) -> Place {
     }
 }
 
-fn through(url: &str, way: &Proxy) -> String {
+/// The same address by another way.
+pub(crate) fn through(url: &str, way: &Proxy) -> String {
     let (who, _, database, mut query) = parts(url);
     query.retain(|pair| !pair.starts_with("host="));
     query.push("sslmode=disable");

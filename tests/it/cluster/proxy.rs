@@ -10,14 +10,14 @@ use tokio::{
 
 /// Where the database listens.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Tcp(String),
     Socket(PathBuf),
 }
 
 /// What the way does with what is sent on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Open,
     /// Nothing arrives, and nobody is told.
     Held,
@@ -25,28 +25,35 @@ pub(super) enum Way {
     Cut,
 }
 
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     way: Sender<Way>,
+    place: Sender<Place>,
 }
 
 impl Proxy {
-    pub(super) async fn to(place: Place) -> Self {
+    pub(crate) async fn to(place: Place) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (way, seen) = watch::channel(Way::Open);
+        let (place, leads_to) = watch::channel(place);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *seen.borrow() != Way::Cut {
-                    tokio::spawn(carry(client, place.clone(), seen.clone()));
+                    tokio::spawn(carry(client, leads_to.borrow().clone(), seen.clone()));
                 }
             }
         });
-        Self { address, way }
+        Self { address, way, place }
     }
 
-    pub(super) fn set(&self, way: Way) {
+    pub(crate) fn set(&self, way: Way) {
         self.way.send_replace(way);
+    }
+
+    /// New connections lead there from now on.
+    pub(crate) fn lead_to(&self, place: Place) {
+        self.place.send_replace(place);
     }
 }
 

@@ -1,11 +1,14 @@
 //! One join and one leave per user, however many connections.
 
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::support::{
+    log::Database,
     say::{commit, edit, guest, insert, opened},
     server::Server,
     socket::{Opening, Socket},
+    within,
 };
 
 use super::{cursor, present};
@@ -119,6 +122,36 @@ async fn of_one_who_has_left_nothing_is_kept_and_nothing_is_told() {
     assert_eq!(ann.expect_presence("user_joined").await["cursor_position"], 0);
     assert_eq!(super::cursor_of(&mut ann, "ben").await, 0, "where he was is forgotten");
     drop(again);
+}
+
+#[tokio::test]
+async fn where_somebody_was_is_not_recorded_behind_their_leaving() {
+    let server = Server::start_with(&[("PRESENCE__MERGE_INTERVAL", "0ms")]).await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m", 0, insert(0, "text"))).await;
+    let mut ben = opened(&server, &of_ben("one")).await;
+    ann.expect_presence("user_joined").await;
+    // Nothing can be written: what is told waits, and is merged.
+    let mut held = SqliteConnection::connect(&server.database_url()).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut held).await.unwrap();
+    for position in 1..=3 {
+        ben.send(&cursor(position)).await;
+        assert_eq!(ann.expect_presence("cursor_update").await["cursor"]["position"], position);
+    }
+    ben.close().await;
+    assert_eq!(ann.expect_presence("user_left").await["user_id"], "ben");
+    held.close().await.unwrap();
+    within("the log to have it", async {
+        loop {
+            let logged = Database::of(&server).await.presence("doc").await;
+            let of_ben = |kind: &str, body: &String| body.starts_with(kind) && body.contains("\"ben\"");
+            if let Some(left) = logged.iter().position(|body| of_ben("[\"left.", body)) {
+                assert!(!logged[left..].iter().any(|body| of_ben("[\"moved.", body)), "{logged:?}");
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,11 @@
 //! Documents and their past over HTTP (contract §7).
 
+mod authors;
+mod authors_traces;
+mod descriptions;
+mod exchange;
+mod late;
+mod limits;
 mod past;
 mod reading;
 mod streams;

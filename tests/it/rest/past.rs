@@ -1,7 +1,7 @@
 //! Real editing histories, looked at afterwards: every version and every moment is what it was.
 
 use scriptorium::text::{Delta, Utf16};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     edits::Chance,
@@ -83,6 +83,7 @@ async fn look_back(name: &str, steps: usize) {
     }
     let whole = server.look(&format!("/v1/documents/{name}")).await.with(200);
     assert!(wire::to_ops(&sum) == whole["delta"], "the sum of diffs is the whole");
+    assert!(written_once_more(&server, name).await == (versions, texts[texts.len() - 1].1.clone()), "{name}");
     server.verify().await;
     // What the snapshots were is made again, and is the same.
     let (version, text) = &texts[texts.len() / 2];
@@ -90,6 +91,37 @@ async fn look_back(name: &str, steps: usize) {
     server.verify().await;
     let then = server.look(&format!("/v1/documents/{name}?version={version}")).await.with(200);
     assert!(then["content"] == text.as_str());
+}
+
+/// What a change of the wire does, place by place; in the traces every unit is the same.
+fn patches(ops: &Value) -> Vec<trace::Patch> {
+    let (mut at, mut patches) = (0, Vec::new());
+    for op in ops.as_array().unwrap() {
+        let length = |name: &str| usize::try_from(op[name].as_u64().unwrap_or_default()).unwrap();
+        at += length("retain");
+        let text = op["insert"].as_str().unwrap_or_default().to_owned();
+        let inserted = text.chars().count();
+        patches.push((at, length("delete"), text));
+        at += inserted;
+    }
+    patches
+}
+
+/// What a replay at once shows: how many edits, and the text that they make.
+async fn written_once_more(server: &Server, name: &str) -> (usize, String) {
+    let opening = Opening::replay(name).with("speed", 0).with("operations", "delta");
+    let mut watcher = Socket::open(server.address(), &opening).await;
+    let (mut text, mut told) = (Plain::default(), 0);
+    while let Incoming::Envelope(frame) = watcher.next().await {
+        if frame["event"] == "operation_broadcast" {
+            told += 1;
+            assert_eq!(frame["data"]["version"], told);
+            for patch in &patches(&frame["data"]["operation"]["ops"]) {
+                text.apply(patch);
+            }
+        }
+    }
+    (told, text.to_string())
 }
 
 fn chance_of(chance: &mut Chance, texts: &[(usize, String)], count: usize) -> Vec<(usize, String)> {

@@ -135,7 +135,7 @@ async fn documents_are_listed_in_pages_while_others_come() {
 async fn who_may_not_read_is_told_what_is_missing() {
     let server = Server::start_with(&WITH_TOKENS).await;
     let writer = token("ann", json!({"doc": ["write"], "other": ["read"]}), 600.0);
-    for path in ["", "/events", "/history", "/diff", "/comments", "/presence"] {
+    for path in ["", "/events", "/history", "/diff", "/blame", "/contributions", "/comments", "/presence"] {
         let path = format!("/v1/documents/doc{path}");
         assert_eq!(server.look(&path).await.problem(401), "a token is needed");
         assert!(server.look_as("nonsense", &path).await.problem(401).contains("malformed"));

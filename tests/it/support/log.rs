@@ -37,6 +37,13 @@ const DOCUMENT_EVENTS: &str =
     "SELECT count(*) FROM events JOIN streams ON streams.id = stream WHERE name LIKE 'document:%'";
 const EVENTS: &str = "SELECT seq, version, message_id, body FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) ORDER BY position";
+/// How many of the files of tables and indexes, with what is kept aside for them, have these bytes in them.
+const FILES_WITH: &str = "WITH tables AS (SELECT oid, reltoastrelid FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'),
+    kept AS (SELECT oid FROM tables UNION SELECT reltoastrelid FROM tables WHERE reltoastrelid <> 0),
+    relations AS (SELECT oid FROM kept UNION SELECT indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM kept))
+    SELECT count(*) FROM relations
+    WHERE position(convert_to($1, 'UTF8') IN pg_read_binary_file(pg_relation_filepath(oid))) > 0";
 const DAMAGE: &str = "UPDATE events SET body = replace(body, $1, $2)
     WHERE stream = (SELECT id FROM streams WHERE name = $3) AND version = $4";
 
@@ -57,6 +64,33 @@ impl Database {
         } else {
             Self::Postgres(PgConnection::connect(url).await.unwrap())
         }
+    }
+
+    /// Whether these words are anywhere in the files of the database, as far as those are its own: not in what a server
+    /// keeps of all its databases to recover.
+    pub(crate) async fn holds(&mut self, word: &str) -> bool {
+        match self {
+            Self::Sqlite(database) => {
+                let file: String = sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
+                    .fetch_one(database)
+                    .await
+                    .unwrap();
+                let files = ["", "-wal"].map(|end| std::fs::read(format!("{file}{end}")).unwrap_or_default());
+                files.iter().any(|bytes| bytes.windows(word.len()).any(|part| part == word.as_bytes()))
+            }
+            Self::Postgres(database) => {
+                sqlx::query("CHECKPOINT").execute(&mut *database).await.unwrap();
+                let found: i64 = sqlx::query_scalar(FILES_WITH).bind(word).fetch_one(database).await.unwrap();
+                found > 0
+            }
+        }
+    }
+
+    /// How many events of a document there are.
+    pub(crate) async fn left_of(&mut self, document: &str) -> usize {
+        let stream = format!("document:{document}");
+        let rows: Vec<Event> = on!(self, it => sqlx::query_as(EVENTS).bind(stream).fetch_all(it));
+        rows.len()
     }
 
     /// The message ids of a document's events, in order; asserts that seq is dense, and version among the edits.
@@ -130,6 +164,13 @@ impl Database {
         on!(self, connection => sqlx::query_scalar(DOCUMENT_EVENTS).fetch_one(connection))
     }
 
+    /// The places of all events in the feed, in order.
+    pub(crate) async fn positions(&mut self) -> Vec<u64> {
+        let sql = "SELECT position FROM events ORDER BY position";
+        let positions: Vec<i64> = on!(self, connection => sqlx::query_scalar(sql).fetch_all(connection));
+        positions.into_iter().map(|position| u64::try_from(position).unwrap()).collect()
+    }
+
     /// Writes other text over the body of one event.
     pub(crate) async fn damage(&mut self, document: &str, version: u64, from: &str, to: &str) {
         let (name, version) = (format!("document:{document}"), i64::try_from(version).unwrap());
@@ -138,6 +179,32 @@ impl Database {
             query.execute(connection).await.map(|done| done.rows_affected())
         });
         assert_eq!(changed, 1);
+    }
+
+    /// The generations of all projections: their number, their form, and 1 for one that is in use.
+    pub(crate) async fn generations(&mut self) -> Vec<(i64, String, i64)> {
+        const GENERATIONS: &str = "SELECT id, name, in_use FROM projections ORDER BY id";
+        on!(self, connection => sqlx::query_as(GENERATIONS).fetch_all(connection))
+    }
+
+    /// How many states are kept of a document, of all projections.
+    pub(crate) async fn kept(&mut self, document: &str) -> i64 {
+        const KEPT: &str = "SELECT count(*) FROM kept WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+        let name = format!("document:{document}");
+        on!(self, connection => sqlx::query_scalar(KEPT).bind(&name).fetch_one(connection))
+    }
+
+    /// Removes everything that is kept.
+    pub(crate) async fn forget_projections(&mut self) {
+        for sql in ["DELETE FROM kept", "DELETE FROM projections"] {
+            on!(self, connection => async { sqlx::query(sql).execute(connection).await.map(drop) });
+        }
+    }
+
+    /// Writes other text into everything that is kept.
+    pub(crate) async fn damage_kept(&mut self, from: &str, to: &str) {
+        const DAMAGE_KEPT: &str = "UPDATE kept SET content = replace(content, $1, $2)";
+        on!(self, connection => async { sqlx::query(DAMAGE_KEPT).bind(from).bind(to).execute(connection).await.map(drop) });
     }
 
     /// Says that a newer program wrote this database.

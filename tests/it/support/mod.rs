@@ -3,9 +3,12 @@
 pub(crate) mod client;
 pub(crate) mod core;
 pub(crate) mod cursors;
+pub(crate) mod described;
 pub(crate) mod edits;
 pub(crate) mod log;
 pub(crate) mod model;
+#[path = "../../support/nats.rs"]
+pub(crate) mod nats;
 #[path = "../../support/postgres.rs"]
 pub(crate) mod postgres;
 pub(crate) mod remarks;

@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
-use super::{server::Server, within};
+use super::{
+    described::{self, Exchange},
+    server::Server,
+    within,
+};
 
 /// An answer: its status, its headers, and its JSON (null where there is none).
 #[derive(Debug)]
@@ -63,16 +67,35 @@ impl Server {
     }
 }
 
+/// The answer to a request. Every one is held against the description that the service gives of itself.
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
-    let response = within("an HTTP answer", request.send()).await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let sent = request.body().and_then(|body| body.as_bytes()).map(<[u8]>::to_vec);
+    let response = within("an HTTP answer", client.execute(request)).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = within("an HTTP body", response.bytes()).await.unwrap();
-    let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    let document = described::openapi(&url.origin().ascii_serialization()).await;
+    let exchange = Exchange {
+        method: method.as_str(),
+        path: url.path(),
+        sent: sent.as_deref(),
+        status,
+        form: headers.get("content-type").map_or("", |form| form.to_str().unwrap()),
+        body: &body,
+    };
+    if let Some(difference) = described::differs(document, &exchange) {
+        panic!("{difference}");
+    }
+    let is_json = exchange.form.ends_with("json");
+    let json = if body.is_empty() || !is_json { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     Answer { status, headers, json }
 }
 
 /// Events as they come.
 pub(crate) struct Events {
+    document: &'static Value,
     response: Response,
     rest: String,
     waiting: VecDeque<(Option<String>, Value)>,
@@ -82,7 +105,8 @@ impl Events {
     pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = within("a stream", request.send()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        Self { response, rest: String::new(), waiting: VecDeque::new() }
+        let document = described::openapi(&response.url().origin().ascii_serialization()).await;
+        Self { document, response, rest: String::new(), waiting: VecDeque::new() }
     }
 
     /// The next event with its id, where the format has one; `None` at the end. Signs of life are passed over.
@@ -99,7 +123,11 @@ impl Events {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let (id, data) = if is_sse { (field("id: "), field("data: ")) } else { (None, Some(event.to_owned())) };
                 if let Some(data) = data.filter(|data| !data.is_empty()) {
-                    self.waiting.push_back((id, serde_json::from_str(&data).unwrap()));
+                    let data: Value = serde_json::from_str(&data).unwrap();
+                    let form = if is_sse { "text/event-stream" } else { "application/x-ndjson" };
+                    let wrong = described::wrong_event(self.document, self.response.url().path(), form, &data);
+                    assert!(wrong.is_none() || data.get("reason").is_some(), "{wrong:?}");
+                    self.waiting.push_back((id, data));
                 }
                 let rest = rest.to_owned();
                 self.rest = rest;

@@ -225,13 +225,13 @@ impl Server {
 
     /// One POST of JSON, with a token where one is given; the status and the body, which must be JSON.
     pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
-        let request = reqwest::Client::new().post(format!("http://{}{path}", self.address())).body(body.to_string());
+        let request = self.ask(reqwest::Method::POST, path).body(body.to_string());
         let request = match token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let response = within("an HTTP answer", request.send()).await.unwrap();
-        (response.status().as_u16(), within("an HTTP body", response.json()).await.unwrap())
+        let answer = super::rest::answer(request).await;
+        (answer.status, answer.json)
     }
 
     /// The sum over all series of a metric, e.g. `scriptorium_duplicates_total` or, with labels,

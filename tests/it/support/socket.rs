@@ -34,6 +34,8 @@ pub(crate) struct Opening {
     pub(crate) query: Vec<(String, String)>,
     /// More headers of the request.
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// Whether it is to be watched while it is written once more.
+    pub(crate) replay: bool,
     /// The size of the socket's receive buffer, where it matters.
     pub(crate) receive_buffer: Option<u32>,
 }
@@ -63,10 +65,16 @@ impl Opening {
         Self::of(document).with("user_id", format!("user-{name}")).with("client_id", name)
     }
 
+    /// Watches this document while it is written once more.
+    pub(crate) fn replay(document: &str) -> Self {
+        Self { replay: true, ..Self::of(document) }
+    }
+
     fn url(&self, address: SocketAddr) -> String {
         let query: Vec<_> = self.query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("ws://{address}/v1/ws/documents/{}{mark}{}", escaped(&self.document), query.join("&"))
+        let replay = if self.replay { "/replay" } else { "" };
+        format!("ws://{address}/v1/ws/documents/{}{replay}{mark}{}", escaped(&self.document), query.join("&"))
     }
 }
 

@@ -19,7 +19,7 @@ fn root() -> PathBuf {
 }
 
 /// Each fixture by its name.
-fn fixtures() -> BTreeMap<String, Value> {
+pub(crate) fn fixtures() -> BTreeMap<String, Value> {
     let files = fs::read_dir(root().join("tests/fixtures/wire")).unwrap().map(|entry| entry.unwrap().path());
     files
         .map(|path| {
@@ -66,8 +66,9 @@ fn the_protocol_page_quotes_only_what_is_tested() {
             mark.trim().split_once(':').unwrap_or_else(|| panic!("an example without its fixture: {example}"));
         let steps = &fixtures.get(name).unwrap_or_else(|| panic!("no fixture {name}"))["steps"];
         let step = &steps[step.parse::<usize>().unwrap() - 1];
-        let tested =
-            ["opens", "sends", "receives", "closed", "posts", "answered"].iter().find_map(|kind| step.get(kind));
+        let tested = ["opens", "watches", "sends", "receives", "closed", "posts", "answered"]
+            .iter()
+            .find_map(|kind| step.get(kind));
         assert_eq!(tested, Some(&example), "{mark}");
         quoted += 1;
     }
@@ -162,6 +163,11 @@ fn what_was_added_to_the_reference_is_played() {
         ("receives", "comment", "comment_ack"),
         ("sends", "comment", "comment_reopened"),
         ("receives", "comment", "comment_reopened"),
+        ("sends", "replay", "seek"),
+        ("sends", "replay", "speed"),
+        ("sends", "replay", "pause"),
+        ("sends", "replay", "resume"),
+        ("receives", "replay", "state"),
     ] {
         let is_played = |step: &Value| step[way]["type"] == kind && step[way]["event"] == event;
         assert!(steps.iter().any(is_played), "nobody {way} {kind}/{event}");

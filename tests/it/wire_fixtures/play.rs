@@ -1,6 +1,6 @@
 //! Plays a fixture against the service.
 //!
-//! A fixture is a conversation: a list of steps, each with a `client`. It `opens` (the query), `sends`, `receives`,
+//! A fixture is a conversation: a list of steps, each with a `client`. It `opens` or `watches` (the query), `sends`, `receives`,
 //! `leaves`, `says_goodbye`, is `closed`; or somebody `posts` and is `answered`. What takes more than a message has a
 //! step of its own:
 //!
@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::support::{
+    described,
     log::Database,
     say::{self, commit, edit, insert, now, signed},
     server::Server,
@@ -73,8 +74,9 @@ impl<'a> Play<'a> {
             self.answer = json!({"status": status, "body": body});
         } else if let Some(expected) = step.get("answered") {
             assert_fits(name, expected, &self.answer);
-        } else if let Some(query) = step.get("opens") {
-            self.clients.insert(client, Socket::open(self.server.address(), &opening(query)).await);
+        } else if let Some(query) = step.get("opens").or(step.get("watches")) {
+            let opening = Opening { replay: step.get("watches").is_some(), ..opening(query) };
+            self.clients.insert(client, Socket::open(self.server.address(), &opening).await);
         } else if let Some(versions) = step.get("writes") {
             self.write(client, versions).await;
         } else if step.get("leaves").is_some() {
@@ -140,6 +142,9 @@ async fn converse(server: &Server, (name, step): (&str, &Value), socket: &mut So
                 break got;
             }
         };
+        let document = described::asyncapi(&format!("http://{}", server.address())).await;
+        let wrong = described::wrong_message(document, true, &got);
+        assert!(wrong.is_none(), "{name}: {wrong:?}");
         assert_fits(name, expected, &got);
     } else if let Some(closed) = step.get("closed") {
         let reason = socket.expect_close(u16::try_from(closed["code"].as_u64().unwrap()).unwrap()).await;

@@ -7,6 +7,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{
     Schema, Settings, fresh,
+    postgres::OwnServer,
     proxy::{Place, Proxy, Way},
     settings, short, with,
 };
@@ -125,6 +126,41 @@ async fn a_database_that_does_not_answer_is_not_waited_for_for_ever() {
     }
     assert_eq!(ids(&log.read(&stream, Seq(3), 9).await.unwrap()), [(4, "x")]);
     log.close().await;
+}
+
+/// It is on the primary's disk, and would be lost with it.
+#[tokio::test]
+async fn a_commit_that_no_standby_has_is_not_acknowledged() {
+    let server = tokio::task::spawn_blocking(OwnServer::start).await.unwrap();
+    let schema = Schema::make_on(server.url()).await;
+    let log = with(Settings { lanes: 1, patience: short(), ..settings(&schema) }).await;
+    let stream = stream("d");
+    fill(&log, &stream, 1).await;
+    wait_for_standby(&schema, "nobody").await;
+    for _ in 0..2 {
+        // The second one finds the first in its way.
+        kind(log.append(append(&stream, 1, &["x"])).await);
+        assert_eq!(log.head(&stream).await.unwrap().unwrap().seq, Seq(1), "nobody is told of it");
+    }
+    wait_for_standby(&schema, "").await;
+    while log.head(&stream).await.unwrap().unwrap().seq < Seq(2) {
+        // It may have happened meanwhile.
+        let _either_way = log.append(append(&stream, 1, &["x"])).await;
+    }
+    assert_eq!(ids(&log.read(&stream, Seq(1), 9).await.unwrap()), [(2, "x")], "once");
+    log.close().await;
+}
+
+/// From now on commits wait for this standby; for none if it has no name.
+async fn wait_for_standby(schema: &Schema, name: &str) {
+    schema.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'")).await;
+    schema.run("SELECT pg_reload_conf()").await;
+    loop {
+        let shown = sqlx::query_scalar::<_, String>("SHOW synchronous_standby_names");
+        if shown.fetch_one(&mut schema.shell().await).await.unwrap() == name {
+            return;
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod faults;
 mod feed;
+mod nats;
 mod nodes;
 mod opening;
 #[path = "../../../../tests/support/postgres.rs"]

@@ -3,7 +3,12 @@
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, Row, postgres::PgListener};
 
-use super::{super::CHANNEL, Schema, Settings, fresh, settings, with};
+use super::{
+    super::doorbell::CHANNEL,
+    Schema, Settings, fresh,
+    nats::{self, by_nats},
+    settings, with,
+};
 use crate::{
     domain::Seq,
     event_log::{
@@ -26,10 +31,10 @@ async fn migrating_alone_answers_what_it_did() {
     let applied = EventLog::migrate(&schema.url()).await.unwrap();
     assert_eq!(
         applied.iter().map(|new| (new.version, new.description.as_str())).collect::<Vec<_>>(),
-        [(1, "event log"), (2, "presence")]
+        [(1, "event log"), (2, "presence"), (3, "projections"), (4, "erasure")]
     );
     assert!(EventLog::migrate(&schema.url()).await.unwrap().is_empty());
-    let options = Options { url: schema.url(), readers: 1, lanes: 1, metrics: Metrics::new() };
+    let options = Options { url: schema.url(), readers: 1, lanes: 1, nats: None, metrics: Metrics::new() };
     EventLog::open(options).await.unwrap().close().await;
 }
 
@@ -39,7 +44,7 @@ async fn nodes_that_start_at_once_bring_the_database_up_to_date_once() {
     let url = schema.url();
     let applied = join_all((0..5).map(|_| EventLog::migrate(&url))).await;
     let counts: usize = applied.into_iter().map(|applied| applied.unwrap().len()).sum();
-    assert_eq!(counts, 2, "one node did it, the others found it done");
+    assert_eq!(counts, 4, "one node did it, the others found it done");
 }
 
 #[tokio::test]
@@ -131,10 +136,9 @@ async fn who_listens_hears_what_was_appended() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_to_notify_is_silent() {
+async fn a_log_that_rings_by_nats_does_not_notify() {
     let schema = Schema::make().await;
-    let (loud, silent) = (settings(&schema), Settings { notify: false, ..settings(&schema) });
-    let (loud, silent) = (with(loud).await, with(silent).await);
+    let (loud, silent) = (with(settings(&schema)).await, with(by_nats(&schema, nats::server())).await);
     let channel: String = sqlx::query(CHANNEL).fetch_one(&mut schema.shell().await).await.unwrap().get(0);
     let mut listener = PgListener::connect(&schema.url()).await.unwrap();
     listener.listen(&channel).await.unwrap();

@@ -1,0 +1,102 @@
+//! Ending streams for good, and leaving nothing in the files.
+
+use sqlx::Connection;
+
+use super::{
+    Postgres,
+    open::within,
+    trouble::{Trouble, unavailable},
+};
+use crate::{
+    domain::{Seq, Timestamp},
+    event_log::{
+        StreamName, Unavailable, UnavailableKind,
+        port::{NewRow, Scrub},
+        sql::{self, Columns, limited},
+    },
+};
+
+/// One statement, one transaction. It locks the rows of the streams against all, also against who saves a snapshot at
+/// this moment: either comes first, and what is saved is then found and removed, or nothing is saved any more.
+const END: &str = "WITH
+    locked AS MATERIALIZED (
+        SELECT id, name, seq, version, recorded_at, erased FROM streams WHERE name = ANY ($1) ORDER BY name FOR UPDATE),
+    moved AS (
+        UPDATE streams SET seq = locked.seq + 1, recorded_at = greatest(locked.recorded_at, $2), erased = 1
+        FROM locked WHERE streams.id = locked.id AND locked.erased = 0
+        RETURNING streams.id, streams.name, streams.seq, streams.version, streams.recorded_at),
+    begun AS (
+        INSERT INTO streams (name, seq, version, recorded_at, erased)
+        SELECT name, 1, 0, greatest($2, 0), 1 FROM unnest($1::text[]) AS given (name)
+        WHERE NOT EXISTS (SELECT FROM locked WHERE locked.name = given.name) ORDER BY name
+        RETURNING id, name, seq, version, recorded_at),
+    ended AS MATERIALIZED (SELECT * FROM moved UNION ALL SELECT * FROM begun),
+    written AS (
+        INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
+        SELECT id, seq, version, $3, recorded_at, $4, $5 FROM ended ORDER BY name)
+    SELECT seq, name FROM ended";
+/// How often it is tried while others begin the same streams.
+const ATTEMPTS: usize = 10;
+/// Only a table that is written anew has nothing of what was deleted in it, with its indexes and what is kept aside.
+const REWRITE: [&str; 3] = ["VACUUM (FULL) events", "VACUUM (FULL) snapshots", "VACUUM (FULL) kept"];
+
+impl Postgres {
+    pub(super) async fn end_streams(
+        &self,
+        streams: &[StreamName],
+        last: &NewRow,
+        at: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let names: Vec<_> = streams.iter().map(StreamName::as_str).collect();
+        for _ in 0..ATTEMPTS {
+            let mut reader = self.readers.take().await?;
+            let query = sqlx::query(END)
+                .bind(&names)
+                .bind(at.0)
+                .bind(last.message_id.as_str())
+                .bind(&*last.body)
+                .bind(&*last.cause);
+            let outcome = tokio::time::timeout(self.settings.patience.answer, query.fetch_all(&mut reader.connection));
+            let Ok(outcome) = outcome.await else {
+                return Err(Unavailable::new(UnavailableKind::Unreachable, "database does not answer"));
+            };
+            match outcome.map_err(Trouble::from) {
+                Ok(rows) => {
+                    reader.give_back();
+                    for row in &rows {
+                        let told =
+                            || -> sqlx::Result<_> { Ok((Seq(row.count(0)?), StreamName::recorded(row.text(1)?))) };
+                        let (seq, stream) = told().map_err(|error| unavailable(&error))?;
+                        self.bells.waiting().ring(&stream, seq);
+                    }
+                    return Ok(());
+                }
+                // Nothing happened: somebody has begun one of them at the same moment.
+                Err(Trouble::Conflict | Trouble::Again) => reader.give_back(),
+                Err(Trouble::Unavailable(reason)) => return Err(reason),
+            }
+        }
+        Err(Unavailable::new(UnavailableKind::Busy, "others always write first"))
+    }
+
+    pub(super) async fn unfinished(
+        &self,
+        after: Option<&StreamName>,
+        limit: usize,
+    ) -> Result<Vec<StreamName>, Unavailable> {
+        let query = sqlx::query(sql::UNFINISHED_ENDS).bind(after.map_or("", StreamName::as_str));
+        self.all(query.bind(limited(limit)), sql::stream_name).await
+    }
+
+    pub(super) async fn scrub_all(&self, what: Scrub) -> Result<bool, Unavailable> {
+        if what == Scrub::Pages {
+            let mut session = self.settings.connect_for_long().await?;
+            for statement in REWRITE {
+                sqlx::query(statement).execute(&mut session).await.map_err(|error| unavailable(&error))?;
+            }
+            // It is done, whatever closing says.
+            let _closed = within(self.settings.patience.connect, session.close()).await;
+        }
+        Ok(true)
+    }
+}

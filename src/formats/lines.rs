@@ -1,0 +1,228 @@
+//! A document as the lines that people see: each ends with a line end, whose attributes say what kind of line it is.
+
+use serde_json::{Value, json};
+
+use crate::text::{Attributes, Delta, RichText, Utf16};
+
+use super::address::{is_safe_link, is_safe_picture};
+
+/// Indents are this deep at most, as in Quill.
+pub(super) const DEEPEST: usize = 8;
+
+/// A line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) runs: Vec<Run>,
+    pub(super) block: Block,
+}
+
+/// A stretch of a line whose marks are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) what: What,
+    pub(super) marks: Marks,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    Text(String),
+    Picture { address: String, alt: Option<String> },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "that is what marks are")]
+pub(super) struct Marks {
+    pub(super) bold: bool,
+    pub(super) italic: bool,
+    pub(super) underline: bool,
+    pub(super) strike: bool,
+    pub(super) code: bool,
+    pub(super) link: Option<String>,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) kind: Kind,
+    pub(super) indent: usize,
+    pub(super) align: Option<Align>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Paragraph,
+    Header(u8),
+    Item(Item),
+    Quote,
+    /// With its language, where known.
+    Code(Option<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item {
+    Ordered,
+    Bullet,
+    Checked,
+    Unchecked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Align {
+    Center,
+    Right,
+    Justify,
+}
+
+impl Item {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Ordered, "ordered"),
+        (Self::Bullet, "bullet"),
+        (Self::Checked, "checked"),
+        (Self::Unchecked, "unchecked"),
+    ];
+}
+
+impl Align {
+    pub(super) const ALL: [(Self, &'static str); 3] =
+        [(Self::Center, "center"), (Self::Right, "right"), (Self::Justify, "justify")];
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(align, _)| *align == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// The lines of a document. What is not in the table is left out, and every text is kept.
+pub(super) fn of(document: &RichText) -> Vec<Line> {
+    let (mut lines, mut line) = (Vec::new(), Line::default());
+    for span in document.spans() {
+        if let Some(embed) = span.embed {
+            let address = embed.get("image").and_then(Value::as_str).filter(|address| is_safe_picture(address));
+            if let Some(address) = address {
+                let alt = text_of(span.attributes, "alt").map(str::to_owned);
+                line.push(What::Picture { address: address.to_owned(), alt }, Marks::of(span.attributes));
+            }
+            continue;
+        }
+        for piece in span.text.split_inclusive('\n') {
+            let text = piece.strip_suffix('\n');
+            line.push(What::Text(text.unwrap_or(piece).to_owned()), Marks::of(span.attributes));
+            if text.is_some() {
+                line.block = Block::of(span.attributes);
+                lines.push(std::mem::take(&mut line));
+            }
+        }
+    }
+    if !line.runs.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// The document that consists of these lines.
+pub(super) fn to_delta(lines: Vec<Line>) -> Delta<Utf16> {
+    let mut delta = Delta::new();
+    for Line { runs, block } in lines {
+        for Run { what, marks } in runs {
+            let mut attributes = marks.attributes();
+            delta = match what {
+                What::Text(text) => delta.insert(text, attributes.into_iter().collect()),
+                What::Picture { address, alt } => {
+                    attributes.extend(alt.map(|alt| ("alt".to_owned(), alt.into())));
+                    let embed = [("image".to_owned(), address.into())].into_iter().collect();
+                    delta.embed(std::sync::Arc::new(embed), attributes.into_iter().collect())
+                }
+            };
+        }
+        delta = delta.insert("\n", block.attributes());
+    }
+    delta
+}
+
+impl Line {
+    pub(super) fn push(&mut self, what: What, marks: Marks) {
+        match (self.runs.last_mut(), what) {
+            (_, What::Text(text)) if text.is_empty() => (),
+            (Some(Run { what: What::Text(before), marks: same }), What::Text(text)) if *same == marks => {
+                before.push_str(&text);
+            }
+            (_, what) => self.runs.push(Run { what, marks }),
+        }
+    }
+
+    /// The text alone, as a line of code has it.
+    pub(super) fn plain(&self) -> String {
+        self.runs.iter().map(|run| if let What::Text(text) = &run.what { text.as_str() } else { "" }).collect()
+    }
+}
+
+fn text_of<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
+    attributes.get(name).and_then(Value::as_str)
+}
+
+impl Marks {
+    fn of(attributes: &Attributes) -> Self {
+        if attributes.is_empty() {
+            return Self::default();
+        }
+        let is = |name| attributes.get(name).is_some_and(|value| *value == json!(true));
+        Self {
+            bold: is("bold"),
+            italic: is("italic"),
+            underline: is("underline"),
+            strike: is("strike"),
+            code: is("code"),
+            link: text_of(attributes, "link").filter(|address| is_safe_link(address)).map(str::to_owned),
+        }
+    }
+
+    fn attributes(self) -> Vec<(String, Value)> {
+        let Self { bold, italic, underline, strike, code, link } = self;
+        let all = [("bold", bold), ("italic", italic), ("underline", underline), ("strike", strike), ("code", code)];
+        let set = all.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name.to_owned(), json!(true)));
+        set.chain(link.map(|address| ("link".to_owned(), address.into()))).collect()
+    }
+}
+
+impl Block {
+    fn of(attributes: &Attributes) -> Self {
+        if attributes.is_empty() {
+            return Self::default();
+        }
+        let header = attributes.get("header").and_then(Value::as_u64).and_then(|level| u8::try_from(level).ok());
+        let list = text_of(attributes, "list");
+        let item = Item::ALL.iter().find(|(_, name)| Some(*name) == list).map(|(item, _)| *item);
+        let kind = match (attributes.get("code-block"), header, item, attributes.get("blockquote")) {
+            (Some(Value::Bool(true)), ..) => Kind::Code(None),
+            (Some(Value::String(language)), ..) => Kind::Code(Some(language.clone()).filter(|it| is_language(it))),
+            (_, Some(level @ 1..=6), ..) => Kind::Header(level),
+            (_, _, Some(item), _) => Kind::Item(item),
+            (.., Some(Value::Bool(true))) => Kind::Quote,
+            _ => Kind::Paragraph,
+        };
+        let indent = attributes.get("indent").and_then(Value::as_u64).unwrap_or_default();
+        let align = text_of(attributes, "align");
+        let align = Align::ALL.iter().find(|(_, name)| Some(*name) == align).map(|(align, _)| *align);
+        Self { kind, indent: usize::try_from(indent).unwrap_or(DEEPEST).min(DEEPEST), align }
+    }
+
+    fn attributes(self) -> Attributes {
+        let Self { kind, indent, align } = self;
+        let kind = match kind {
+            Kind::Paragraph => None,
+            Kind::Header(level) => Some(("header", json!(level))),
+            Kind::Item(item) => Item::ALL.iter().find(|it| it.0 == item).map(|(_, name)| ("list", json!(name))),
+            Kind::Quote => Some(("blockquote", json!(true))),
+            Kind::Code(None) => Some(("code-block", json!(true))),
+            Kind::Code(Some(language)) => Some(("code-block", language.into())),
+        };
+        let indent = (indent > 0).then(|| ("indent", json!(indent)));
+        let align = align.map(|align| ("align", json!(align.name())));
+        [kind, indent, align].into_iter().flatten().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Whether this can be the name of a language in every format.
+pub(super) fn is_language(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-_.#".contains(&byte))
+}

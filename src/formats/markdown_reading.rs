@@ -1,0 +1,293 @@
+//! Lines from Markdown.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of what Markdown has, and of what is open, most says nothing here"
+)]
+
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+use super::{
+    Unreadable,
+    address::{is_safe_link, is_safe_picture},
+    html_reading,
+    lines::{Block, DEEPEST, Item, Kind, Line, Marks, What, is_language},
+};
+
+/// Blocks and marks that may be open inside each other.
+const OPEN: usize = 256;
+
+pub(super) fn read(markdown: &str) -> Result<Vec<Line>, Unreadable> {
+    let mut reader = Reader::default();
+    for event in Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS) {
+        reader.take(event)?;
+    }
+    reader.end_line();
+    Ok(reader.lines)
+}
+
+#[derive(Default)]
+struct Reader {
+    lines: Vec<Line>,
+    line: Line,
+    has_begun: bool,
+    open: Vec<Open>,
+    /// A picture whose description is being read.
+    picture: Option<(Option<String>, String)>,
+    /// HTML between blocks.
+    html: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Open {
+    Header(u8),
+    Quote,
+    Code(Option<String>),
+    List(Item),
+    /// With how many lines there were before it.
+    Item(Option<bool>, usize),
+    Bold,
+    Italic,
+    Underline,
+    Strike,
+    /// `code` as a tag.
+    Typed,
+    Link(Option<String>),
+    /// Something that says nothing about its text.
+    Other,
+}
+
+impl Reader {
+    fn take(&mut self, event: Event<'_>) -> Result<(), Unreadable> {
+        match event {
+            Event::Start(tag) => self.start(tag)?,
+            Event::End(tag) => self.end(tag)?,
+            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.text(&text);
+            }
+            Event::Code(code) => {
+                let marks = Marks { code: true, ..self.marks() };
+                self.put(code.into_string(), marks);
+            }
+            Event::SoftBreak => self.text(" "),
+            Event::HardBreak => self.begin_and_end_line(),
+            Event::Html(html) => self.html.push_str(&html),
+            Event::InlineHtml(tag) => self.tag(&tag)?,
+            Event::Rule => self.end_line(),
+            Event::TaskListMarker(is_checked) => {
+                if let Some(Open::Item(checked, _)) = self.open.iter_mut().rfind(|it| matches!(it, Open::Item(..))) {
+                    *checked = Some(is_checked);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, tag: Tag<'_>) -> Result<(), Unreadable> {
+        let is_block =
+            !matches!(tag, Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Link { .. } | Tag::Image { .. });
+        if is_block {
+            self.end_line();
+        }
+        if matches!(tag, Tag::List(_)) {
+            self.begin_empty_item();
+        }
+        let open = match tag {
+            Tag::Heading { level, .. } => Open::Header(level as u8),
+            Tag::BlockQuote(_) => Open::Quote,
+            Tag::CodeBlock(CodeBlockKind::Fenced(language)) => {
+                let name = language.split_whitespace().next().unwrap_or_default();
+                Open::Code(Some(name.to_owned()).filter(|name| is_language(name)))
+            }
+            Tag::CodeBlock(CodeBlockKind::Indented) => Open::Code(None),
+            Tag::List(first) => Open::List(if first.is_some() { Item::Ordered } else { Item::Bullet }),
+            Tag::Item => Open::Item(None, self.lines.len()),
+            Tag::Strong => Open::Bold,
+            Tag::Emphasis => Open::Italic,
+            Tag::Strikethrough => Open::Strike,
+            Tag::Link { dest_url, .. } => Open::Link(Some(dest_url.into_string()).filter(|it| is_safe_link(it))),
+            Tag::Image { dest_url, .. } => {
+                self.picture = Some((Some(dest_url.into_string()).filter(|it| is_safe_picture(it)), String::new()));
+                Open::Other
+            }
+            _ => Open::Other,
+        };
+        self.push(open)
+    }
+
+    /// An item is a line, also where nothing stands in it.
+    fn begin_empty_item(&mut self) {
+        let item = self.open.iter().rfind(|it| matches!(it, Open::Item(..)));
+        if matches!(item, Some(Open::Item(_, before)) if *before == self.lines.len()) {
+            self.begin_and_end_line();
+        }
+    }
+
+    fn push(&mut self, open: Open) -> Result<(), Unreadable> {
+        if self.open.len() >= OPEN {
+            return Err(Unreadable::TooDeep { limit: OPEN });
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn end(&mut self, tag: TagEnd) -> Result<(), Unreadable> {
+        match tag {
+            TagEnd::Image => {
+                if let Some((Some(address), alt)) = self.picture.take() {
+                    self.begin_line();
+                    let (alt, marks) = (Some(alt).filter(|alt| !alt.is_empty()), self.marks());
+                    self.line.push(What::Picture { address, alt }, marks);
+                }
+            }
+            TagEnd::HtmlBlock => {
+                let block = self.block();
+                for mut line in html_reading::read(&std::mem::take(&mut self.html))? {
+                    if line.block == Block::default() {
+                        line.block.clone_from(&block);
+                    }
+                    self.lines.push(line);
+                }
+            }
+            TagEnd::Item => {
+                self.end_line();
+                self.begin_empty_item();
+            }
+            _ => (),
+        }
+        let is_inline =
+            matches!(tag, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image);
+        if is_inline {
+            // Tags may be left open inside.
+            let wanted = |it: &Open| match tag {
+                TagEnd::Emphasis => *it == Open::Italic,
+                TagEnd::Strong => *it == Open::Bold,
+                TagEnd::Strikethrough => *it == Open::Strike,
+                TagEnd::Link => matches!(it, Open::Link(_)),
+                _ => *it == Open::Other,
+            };
+            if let Some(at) = self.open.iter().rposition(wanted) {
+                self.open.remove(at);
+            }
+            return Ok(());
+        }
+        self.end_line();
+        // What was left open inside of a block ends with it.
+        while let Some(open) = self.open.pop() {
+            if matches!(
+                open,
+                Open::Header(_) | Open::Quote | Open::Code(_) | Open::List(_) | Open::Item(..) | Open::Other
+            ) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A tag in a line. Those that marks have no other way to be written in are known, the others are nothing.
+    fn tag(&mut self, tag: &str) -> Result<(), Unreadable> {
+        let inner = tag.trim_matches(['<', '>']).trim();
+        let name = inner.trim_matches('/').split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        let open = match &*name {
+            "br" => {
+                self.begin_and_end_line();
+                return Ok(());
+            }
+            "b" | "strong" => Open::Bold,
+            "i" | "em" => Open::Italic,
+            "u" | "ins" => Open::Underline,
+            "s" | "del" | "strike" => Open::Strike,
+            "code" => Open::Typed,
+            _ => return Ok(()),
+        };
+        if inner.starts_with('/') {
+            if let Some(at) = self.open.iter().rposition(|it| *it == open) {
+                self.open.remove(at);
+            }
+            return Ok(());
+        }
+        self.push(open)
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.open.iter().any(|it| matches!(it, Open::Code(_))) {
+            for piece in text.split_inclusive('\n') {
+                self.put(piece.strip_suffix('\n').unwrap_or(piece).to_owned(), Marks::default());
+                if piece.ends_with('\n') {
+                    self.begin_and_end_line();
+                }
+            }
+            return;
+        }
+        let marks = self.marks();
+        self.put(text.to_owned(), marks);
+    }
+
+    fn put(&mut self, text: String, marks: Marks) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some((_, alt)) = &mut self.picture {
+            alt.push_str(&text);
+            return;
+        }
+        self.begin_line();
+        self.line.push(What::Text(text), marks);
+    }
+
+    fn begin_line(&mut self) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.line.block = self.block();
+        }
+    }
+
+    fn end_line(&mut self) {
+        if std::mem::take(&mut self.has_begun) {
+            self.lines.push(std::mem::take(&mut self.line));
+        }
+    }
+
+    fn begin_and_end_line(&mut self) {
+        self.begin_line();
+        self.end_line();
+    }
+
+    fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        for it in &self.open {
+            match it {
+                Open::Bold => marks.bold = true,
+                Open::Italic => marks.italic = true,
+                Open::Underline => marks.underline = true,
+                Open::Strike => marks.strike = true,
+                Open::Typed => marks.code = true,
+                Open::Link(address) => marks.link.clone_from(address),
+                _ => (),
+            }
+        }
+        marks
+    }
+
+    fn block(&self) -> Block {
+        let (mut block, mut lists, mut list) = (Block::default(), 0_usize, Item::Bullet);
+        for it in &self.open {
+            match it {
+                Open::Header(level) => block.kind = Kind::Header(*level),
+                Open::Quote => block.kind = Kind::Quote,
+                Open::Code(language) => return Block { kind: Kind::Code(language.clone()), ..Block::default() },
+                Open::List(item) => (lists, list) = (lists + 1, *item),
+                Open::Item(checked, _) => {
+                    block.kind = Kind::Item(match checked {
+                        Some(true) => Item::Checked,
+                        Some(false) => Item::Unchecked,
+                        None => list,
+                    });
+                }
+                _ => (),
+            }
+        }
+        if matches!(block.kind, Kind::Item(_)) {
+            block.indent = lists.saturating_sub(1).min(DEEPEST);
+        }
+        block
+    }
+}

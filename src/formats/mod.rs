@@ -1,0 +1,55 @@
+//! Documents in the formats of others: Markdown and HTML, and from one text to another by the least change. Pure.
+//!
+//! What is kept is the table in `docs/http.md`; all else comes in and goes out as its text. Whatever comes in, nothing
+//! recurses, and neither time nor memory grows faster than the input.
+
+mod address;
+mod difference;
+mod html_reading;
+mod html_writing;
+mod lines;
+mod markdown_reading;
+mod markdown_writing;
+#[cfg(test)]
+mod tests;
+
+pub use difference::change;
+
+use crate::text::{Delta, RichText, Utf16};
+
+/// Why something is no document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Too much inside each other.
+    #[error("elements are nested deeper than {limit}")]
+    TooDeep {
+        /// How deep they may be.
+        limit: usize,
+    },
+    /// A tag or a comment without an end in sight.
+    #[error("a tag or a comment is longer than {limit} bytes")]
+    LongTag {
+        /// How long it may be.
+        limit: usize,
+    },
+}
+
+/// A document as a page of HTML with this title.
+pub fn to_html(document: &RichText, title: &str) -> String {
+    html_writing::write(&lines::of(document), title)
+}
+
+/// A page or a part of one as the inserts of a document.
+pub fn from_html(html: &str) -> Result<Delta<Utf16>, Unreadable> {
+    Ok(lines::to_delta(html_reading::read(html)?))
+}
+
+/// A document as Markdown.
+pub fn to_markdown(document: &RichText) -> String {
+    markdown_writing::write(&lines::of(document))
+}
+
+/// Markdown as the inserts of a document.
+pub fn from_markdown(markdown: &str) -> Result<Delta<Utf16>, Unreadable> {
+    Ok(lines::to_delta(markdown_reading::read(markdown)?))
+}

@@ -1,0 +1,220 @@
+//! Documents in the formats of others: given out, and taken in as one new version.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{DocumentId, Version},
+    formats::{self, Unreadable},
+    history::{self, Untold, When},
+    live::Task,
+    projection::Document,
+    protocol::{
+        OpsJson,
+        document::{EditLimits, EditMessage, SentOperation, read_edit},
+        history::RichTextJson,
+    },
+    server::problem::Problem,
+};
+
+use super::{
+    Ask,
+    answer::{Answer, has_already, not_modified},
+    query::bad,
+    reading,
+    writing::{needed_message_id, order, problem_of_refusal, raw, serve, unusable, written},
+};
+
+/// What a document is given out or taken in as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Markdown,
+    Html,
+    Delta,
+    Json,
+}
+
+impl Format {
+    /// Each by its name, its media type, and how names of its files end.
+    const ALL: [(Self, &'static str, &'static str, &'static str); 5] = [
+        (Self::Text, "text", "text/plain; charset=utf-8", "txt"),
+        (Self::Markdown, "markdown", "text/markdown; charset=utf-8", "md"),
+        (Self::Html, "html", "text/html; charset=utf-8", "html"),
+        (Self::Delta, "delta", "application/json", "delta.json"),
+        (Self::Json, "json", "application/json", "json"),
+    ];
+
+    fn named(ask: &Ask) -> Result<Option<Self>, Problem> {
+        let Some(wanted) = ask.query.text("format")? else { return Ok(None) };
+        let found = Self::ALL.iter().find(|(_, name, ..)| *name == wanted).map(|(format, ..)| *format);
+        found.map(Some).ok_or_else(|| bad("`format` must be text, markdown, html, delta or json"))
+    }
+
+    fn row(self) -> (&'static str, &'static str, &'static str) {
+        Self::ALL.iter().find(|row| row.0 == self).map_or(("", "", ""), |(_, name, kind, end)| (name, kind, end))
+    }
+}
+
+/// `GET /v1/documents/{id}/export`
+pub(super) async fn export(ask: &Ask, id: &DocumentId) -> Answer {
+    let format = Format::named(ask)?.unwrap_or(Format::Text);
+    let place = history::find(&ask.shared.log, id, ask.query.when()?).await?;
+    let (name, kind, end) = format.row();
+    let tag = HeaderValue::from_str(&format!("\"{}-{name}\"", place.seq.0)).expect("digits and letters");
+    if has_already(&ask.headers, &tag) {
+        return Ok(not_modified(tag));
+    }
+    let _turn = ask.turn().await?;
+    let document = history::document(&ask.shared.log, &place, |_| ()).await?;
+    let title = id.clone();
+    let body = aside(move || Ok(write(&title, &document, format))).await?;
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, tag);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Should somebody open it here all the same, it may do nothing.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    let file = format!("attachment; filename=\"{}.{end}\"", file_name(id));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_str(&file).expect("plain characters"));
+    Ok(response)
+}
+
+fn write(id: &DocumentId, document: &Document, format: Format) -> String {
+    let content = document.content();
+    match format {
+        Format::Text => content.text(),
+        Format::Markdown => formats::to_markdown(content),
+        Format::Html => formats::to_html(content, id.as_str()),
+        Format::Delta => json!(RichTextJson(content)).to_string(),
+        Format::Json => json!(reading::as_json(id, document)).to_string(),
+    }
+}
+
+/// A document's id as the name of a file, which is neither hidden nor a path.
+fn file_name(id: &DocumentId) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = id.as_str().chars().map(plain).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+/// `POST /v1/documents/{id}/import`: another content, as one new version that changes as little as it can.
+pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
+    let message_id = needed_message_id(&ask.headers, ask.query.text("message_id")?)?;
+    let format = match Format::named(ask)? {
+        Some(format) => format,
+        None => of_content_type(ask)?,
+    };
+    // The content is in the change itself; this tells whether the same comes again.
+    let digest = format!("{:x}", Sha256::digest(body));
+    let received = raw(json!({"import": {"format": format.row().0, "sha256": digest}}).to_string());
+    let turn = ask.turn().await?;
+    let limits = EditLimits { components: usize::MAX, ..super::writing::limits(ask) };
+    let body = body.clone();
+    let wanted = aside(move || read(&body, format, &limits)).await?;
+    let before = match history::find(&ask.shared.log, id, When::Now).await {
+        Ok(place) => Some(history::document(&ask.shared.log, &place, |_| ()).await?),
+        Err(Untold::NoDocument) => None,
+        Err(why) => return Err(why.into()),
+    };
+    let is_new = before.is_none();
+    let before = before.unwrap_or_default();
+    let base = if is_new { Version(0) } else { before.version() };
+    let SentOperation::Utf16(wanted) = wanted.operation else { return Err(unusable("positions must count UTF-16")) };
+    let change =
+        aside(move || formats::change(before.content(), &wanted).map_err(|why| unusable(why.to_string()))).await?;
+    drop(turn);
+    let edit = EditMessage {
+        end: change.base_length(),
+        operation: SentOperation::Utf16(change),
+        base,
+        after: None,
+        received: received.clone(),
+    };
+    let task = if is_new { Task::Create(edit) } else { Task::Edit(edit) };
+    let order = order(ask, message_id, received, task);
+    let done = serve(ask, id, order.clone()).await?;
+    Ok(written(id, &order, &done))
+}
+
+fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
+    let kind = ask.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "text/plain" => Ok(Format::Text),
+        "text/markdown" => Ok(Format::Markdown),
+        "text/html" => Ok(Format::Html),
+        "application/json" => Ok(Format::Json),
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "`format` or the content type must say what it is: text/plain, text/markdown, text/html or application/json",
+        )),
+    }
+}
+
+/// The document in a body, as the inserts that make it.
+fn read(body: &[u8], format: Format, limits: &EditLimits) -> Result<EditMessage, Problem> {
+    let text = std::str::from_utf8(body).map_err(|error| unusable(format!("the body is not UTF-8: {error}")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let refused = |why: Unreadable| unusable(why.to_string());
+    match format {
+        // What an edit may not have comes in by no other way either.
+        Format::Markdown => {
+            let delta = formats::from_markdown(text).map_err(refused)?;
+            inserts(&json!(OpsJson(delta.ops())).to_string(), false, limits)
+        }
+        Format::Html => {
+            let delta = formats::from_html(text).map_err(refused)?;
+            inserts(&json!(OpsJson(delta.ops())).to_string(), false, limits)
+        }
+        Format::Text => inserts(&json!([{"insert": text}]).to_string(), text.is_empty(), limits),
+        Format::Delta | Format::Json => {
+            let ops = ops(text)?;
+            inserts(ops.get(), false, limits)
+        }
+    }
+}
+
+/// A list of inserts, alone or in an object, or a document as it is given out.
+fn ops(text: &str) -> Result<Box<RawValue>, Problem> {
+    #[derive(Deserialize)]
+    struct Whole {
+        #[serde(alias = "ops")]
+        delta: Option<Box<RawValue>>,
+        content: Option<String>,
+    }
+    let failed = |error: serde_json::Error| super::writing::not_json(&error);
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map_err(failed);
+    }
+    match serde_json::from_str(text).map_err(failed)? {
+        Whole { delta: Some(ops), .. } => Ok(ops),
+        Whole { content: Some(text), .. } if text.is_empty() => {
+            Ok(RawValue::from_string("[]".to_owned()).map_err(failed)?)
+        }
+        Whole { content: Some(text), .. } => {
+            RawValue::from_string(json!([{"insert": text}]).to_string()).map_err(failed)
+        }
+        Whole { .. } => Err(unusable("a document has `delta`, `ops` or `content`")),
+    }
+}
+
+fn inserts(ops: &str, is_empty: bool, limits: &EditLimits) -> Result<EditMessage, Problem> {
+    let ops = if is_empty { "[]" } else { ops };
+    let data = raw(format!(r#"{{"operation":{{"type":"delta","ops":{ops}}},"version":0}}"#));
+    let edit = read_edit(data, limits).map_err(|refusal| problem_of_refusal(&refusal))?;
+    if edit.end > 0 {
+        return Err(unusable("a document must consist of inserts: there is no text before it"));
+    }
+    Ok(edit)
+}
+
+/// Does what may take long where nobody else waits for it.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here");
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}

@@ -1,0 +1,143 @@
+//! Documents in the formats of others, over HTTP.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    rest::{Answer, answer},
+    say::{WITH_TOKENS, commit, edit, guest, insert, token},
+    server::Server,
+    storage::on_every_database,
+    within,
+};
+
+on_every_database! {
+    a_document_goes_out_in_every_format_and_comes_back_the_same
+    an_import_is_one_version_that_changes_as_little_as_it_can
+    what_cannot_be_taken_in_is_refused_and_changes_nothing
+}
+
+const EXPORT: &str = "/v1/documents/team%2Fdoc/export";
+
+async fn take(server: &Server, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+    answer(server.ask(Method::POST, path).header("content-type", kind).body(body)).await
+}
+
+fn rich() -> Value {
+    json!([
+        {"insert": "Notes"}, {"insert": "\n", "attributes": {"header": 1}},
+        {"insert": "Some "}, {"insert": "bold", "attributes": {"bold": true}}, {"insert": " é\u{1F600}\n"},
+        {"insert": "milk"}, {"insert": "\n", "attributes": {"list": "bullet"}},
+        {"insert": {"image": "https://a.example/x.png"}}, {"insert": "\n"},
+    ])
+}
+
+async fn a_document_goes_out_in_every_format_and_comes_back_the_same() {
+    let server = Server::start().await;
+    server.tell("/v1/documents", &json!({"id": "team/doc", "delta": rich()})).await.with(201);
+    let whole = server.look("/v1/documents/team%2Fdoc").await.with(200);
+    for (format, kind, file) in [
+        ("text", "text/plain; charset=utf-8", "team_doc.txt"),
+        ("markdown", "text/markdown; charset=utf-8", "team_doc.md"),
+        ("html", "text/html; charset=utf-8", "team_doc.html"),
+        ("delta", "application/json", "team_doc.delta.json"),
+        ("json", "application/json", "team_doc.json"),
+    ] {
+        let path = format!("{EXPORT}?format={format}");
+        let response = within("an export", server.ask(Method::GET, &path).send()).await.unwrap();
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!((response.status().as_u16(), header("content-type")), (200, kind.to_owned()));
+        assert_eq!(header("content-disposition"), format!("attachment; filename=\"{file}\""));
+        assert_eq!((header("x-content-type-options"), header("etag")), ("nosniff".into(), format!("\"1-{format}\"")));
+        let body = within("a body", response.text()).await.unwrap();
+        let again = answer(server.ask(Method::GET, &path).header("if-none-match", format!("\"1-{format}\""))).await;
+        assert_eq!(again.status, 304);
+        if format == "text" {
+            assert_eq!(body, "Notes\nSome bold é\u{1F600}\nmilk\n\u{fffc}\n");
+            continue;
+        }
+        let copy = format!("/v1/documents/copy-{format}/import?format={format}&message_id=m1&user_id=ann");
+        let made = take(&server, &copy, "application/octet-stream", body.clone()).await.with(201);
+        assert_eq!((&made["version"], &made["id"]), (&json!(1), &json!(format!("copy-{format}"))));
+        let copied = server.look(&format!("/v1/documents/copy-{format}")).await.with(200);
+        assert_eq!(copied["delta"], whole["delta"], "{format}: {body}");
+        let repeated = take(&server, &copy, "application/octet-stream", body).await.with(200);
+        assert_eq!((&repeated["version"], &repeated["duplicate"]), (&json!(1), &json!(true)));
+    }
+    let before = within("an export", server.ask(Method::GET, &format!("{EXPORT}?format=delta&version=0")).send());
+    assert_eq!(within("a body", before.await.unwrap().text()).await.unwrap(), "[]");
+    server.verify().await;
+}
+
+async fn an_import_is_one_version_that_changes_as_little_as_it_can() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m1", 0, insert(0, "The quick fox.\nIt ran.\n"))).await;
+    let comment = json!({"content": "which?", "position": {"start": 4, "end": 9}});
+    let added = json!({"type": "comment", "event": "comment_added", "data": {"comment": comment}, "message_id": "c1"});
+    ann.send(&added).await;
+    while ann.envelope().await["event"] != "comment_ack" {}
+
+    let path = "/v1/documents/doc/import";
+    let markdown = "The **quick** brown fox.\n\nIt ran.\n";
+    let import = server.ask(Method::POST, path).header("content-type", "text/markdown").body(markdown);
+    let done = answer(import.header("idempotency-key", "i1")).await.with(201);
+    let expected = json!([
+        {"retain": 4}, {"retain": 5, "attributes": {"bold": true}}, {"retain": 1}, {"insert": "brown "},
+    ]);
+    assert_eq!((&done["version"], &done["delta"]), (&json!(2), &expected));
+    let told = loop {
+        let envelope = ann.envelope().await;
+        if envelope["event"] == "operation_broadcast" {
+            break envelope;
+        }
+    };
+    assert_eq!((&told["data"]["version"], &told["client_id"]), (&json!(2), &json!("server")));
+    let now = server.look("/v1/documents/doc").await.with(200);
+    assert_eq!(now["content"], "The quick brown fox.\nIt ran.\n");
+    assert_eq!(now["comments"][0]["position"], json!({"start": 4, "end": 9}), "who is commented on stays so");
+
+    // A whole document brings its text; what others said stays with them.
+    let document = json!({"content": "Text alone.", "comments": [{"content": "forged"}]}).to_string();
+    let json = take(&server, &format!("{path}?message_id=i2"), "application/json", document).await.with(201);
+    assert_eq!(json["version"], 3);
+    let now = server.look("/v1/documents/doc").await.with(200);
+    assert_eq!((&now["content"], now["comments"].as_array().unwrap().len()), (&json!("Text alone."), 1));
+    server.verify().await;
+}
+
+async fn what_cannot_be_taken_in_is_refused_and_changes_nothing() {
+    let mut settings = WITH_TOKENS.to_vec();
+    settings.push(("LIMITS__IMPORT_BYTES", "100KiB"));
+    settings.push(("LIMITS__DOCUMENT_LENGTH", "50000"));
+    let server = Server::start_with(&settings).await;
+    let (writer, reader) = (token("ann", json!(["read", "write"]), 600.0), token("ben", json!(["read"]), 600.0));
+    let import = async |token: &str, query: &str, kind: &str, body: Vec<u8>| {
+        let path = format!("/v1/documents/doc/import?{query}");
+        answer(server.ask(Method::POST, &path).bearer_auth(token).header("content-type", kind).body(body)).await
+    };
+    let id = "message_id=m1";
+    assert!(import(&reader, id, "text/plain", b"a".to_vec()).await.problem(403).contains("document:write"));
+    assert!(import(&writer, "", "text/plain", b"a".to_vec()).await.problem(422).contains("message_id"));
+    assert!(import(&writer, id, "image/png", b"a".to_vec()).await.problem(415).contains("text/markdown"));
+    assert!(import(&writer, "format=pdf&message_id=m1", "", b"a".to_vec()).await.problem(400).contains("`format`"));
+    for (kind, body, detail) in [
+        ("text/plain", b"\xff\xfe".to_vec(), "UTF-8"),
+        ("text/html", b"<div>".repeat(1_000), "nested deeper"),
+        ("text/html", [b"<p ".to_vec(), b"a ".repeat(40_000)].concat(), "longer than"),
+        ("text/markdown", b"> ".repeat(1_000), "nested deeper"),
+        ("application/json", b"{}".to_vec(), "`content`"),
+        ("application/json", br#"[{"retain":1},{"insert":"a"}]"#.to_vec(), "inserts"),
+        ("application/json", br#"{"delta": 7}"#.to_vec(), ""),
+    ] {
+        let problem = import(&writer, id, kind, body).await.problem(422);
+        assert!(problem.contains(detail), "{kind}: {problem}");
+    }
+    import(&writer, id, "application/json", b"{".to_vec()).await.problem(400);
+    import(&writer, id, "text/plain", vec![b'a'; 60_000]).await.problem(413);
+    import(&writer, id, "text/plain", vec![b'a'; 200_000]).await.problem(413);
+    assert_eq!(server.look_as(&writer, "/v1/documents/doc").await.status, 404);
+    // What it was refused for does not keep its name from being used.
+    assert_eq!(import(&writer, id, "text/plain", b"a".to_vec()).await.with(201)["version"], 1);
+    assert_eq!(import(&writer, id, "text/plain", b"b".to_vec()).await.status, 409);
+}
