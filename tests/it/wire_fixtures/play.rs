@@ -40,6 +40,9 @@ use crate::support::{
 struct Play<'a> {
     server: Server,
     clients: BTreeMap<&'a str, Socket>,
+    /// Whose client has come again. Kept open, for the newer connection takes over from a living one: the end of this one
+    /// could come first, and with it its user would leave.
+    older: Vec<Socket>,
     answer: Value,
 }
 
@@ -56,7 +59,7 @@ pub(super) async fn play(name: &str, fixture: &Value) {
         server.limit_files(Some(1_000_000));
     }
     server.restart().await;
-    let mut play = Play { server, clients: BTreeMap::new(), answer: Value::Null };
+    let mut play = Play { server, clients: BTreeMap::new(), older: Vec::new(), answer: Value::Null };
     for (at, step) in steps.iter().enumerate() {
         let name = format!("{name}:{}", at + 1);
         println!("{name}");
@@ -76,7 +79,8 @@ impl<'a> Play<'a> {
             assert_fits(name, expected, &self.answer);
         } else if let Some(query) = step.get("opens").or(step.get("watches")) {
             let opening = Opening { replay: step.get("watches").is_some(), ..opening(query) };
-            self.clients.insert(client, Socket::open(self.server.address(), &opening).await);
+            let socket = Socket::open(self.server.address(), &opening).await;
+            self.older.extend(self.clients.insert(client, socket));
         } else if let Some(versions) = step.get("writes") {
             self.write(client, versions).await;
         } else if step.get("leaves").is_some() {
