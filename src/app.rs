@@ -27,7 +27,7 @@ pub enum StartError {
     /// The settings for authentication cannot be used.
     #[error(transparent)]
     Auth(#[from] SetupError),
-    /// Nobody knows who is shut out.
+    /// Nobody knows who is shut out, or being erased.
     #[error("the revocations cannot be read: {0}")]
     Revocations(ReadError),
     /// The address could not be listened on.
@@ -101,14 +101,14 @@ impl App {
         let listening = Arc::clone(&live).listen(doorbell, poll);
         let (grace, upkeep_every) = (settings.server.shutdown_grace, settings.metrics.upkeep);
         let poll_every = settings.auth.revocations_poll;
-        let (trimmed, living, erasing) = (Arc::clone(&live), Arc::clone(&live), Arc::clone(&live));
+        let (trimmed, living) = (Arc::clone(&live), Arc::clone(&live));
         let (keeper, keep_every) = (Arc::new(Keeper::new(log.clone(), metrics.clone())), settings.projections.interval);
         let shared = Shared::new((live, log), authenticator, settings, (clock, metrics));
         // Before anybody is let in.
-        shared.refresh_revocations().await.map_err(StartError::Revocations)?;
+        shared.refresh_shut_out().await.map_err(StartError::Revocations)?;
         #[expect(clippy::disallowed_methods, reason = "ended with the service, and has nothing to finish")]
         let listening = [tokio::spawn(listening), tokio::spawn(Arc::clone(&shared).listen(revoking))];
-        let (samples, tended) = (shared.metrics.clone(), Arc::clone(&shared));
+        let (samples, tended, erasing) = (shared.metrics.clone(), Arc::clone(&shared), Arc::clone(&shared));
         let upkeep = [
             spawn_every(upkeep_every, move || {
                 samples.run_upkeep();

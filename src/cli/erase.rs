@@ -1,24 +1,40 @@
-//! `erase`: a document goes for good.
+//! `erase`: a document goes for good, or a person does.
 
-use std::io::{BufRead, IsTerminal, stdin};
+use std::{
+    io::{BufRead, IsTerminal, stdin},
+    time::Duration,
+};
 
 use clap::Args;
 
-use crate::{clock::Clock, domain::DocumentId, event_log::StreamName, settings::Settings};
+use crate::{
+    clock::Clock,
+    domain::{DocumentId, UserId},
+    event_log::{EventLog, Position, Rewriting, StreamName},
+    settings::Settings,
+};
 
-use super::{Failure, database, output, progress};
+use super::{
+    Failure, database,
+    output::{self, count},
+    progress,
+};
 
-/// Erase a document for good: its content, its events and who was in it; a tombstone says that it was and when
+/// Erase a document for good, or a person
 ///
-/// Works while the service runs: everybody who has it open is told and sent away. What was interrupted is finished by
-/// the service, or by running this again. Afterwards the files of the database are written anew, so that nothing of it
-/// is left in them; edits of all documents wait meanwhile. Backups are beyond its reach.
+/// Of a document everything goes: its content, its events and who was in it; a tombstone says that it was erased and when. Of a
+/// person goes what says that it was they: their name, their clients, who wrote and commented, what they said in comments.
+/// What they wrote stays in the documents, and a name that means nothing takes the place of theirs.
+///
+/// Works while the service runs: everybody who has the document open is told and sent away, or the person is kept out until it
+/// is done. What was interrupted is finished by the service, or by running this again. Afterwards the files of the
+/// database are written anew, so that nothing of it is left in them; edits of all documents wait meanwhile. Backups and
+/// exports are beyond its reach.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Erase {
-    /// The document's id
-    #[arg(long, value_name = "ID", value_parser = database::document_id)]
-    document: DocumentId,
+    #[command(flatten)]
+    what: What,
     /// Do not ask whether it is meant
     #[arg(long)]
     yes: bool,
@@ -27,27 +43,34 @@ pub(super) struct Erase {
     keep_pages: bool,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// The document's id
+    #[arg(long, value_name = "ID", value_parser = database::document_id)]
+    document: Option<DocumentId>,
+    /// The user's id
+    #[arg(long, value_name = "ID", value_parser = user_id)]
+    user: Option<UserId>,
+}
+
 const EXAMPLE: &str = "Examples:
   scriptorium erase --document minutes
-  scriptorium erase --document minutes --yes --keep-pages";
+  scriptorium erase --document minutes --yes --keep-pages
+  scriptorium erase --user ann@example.org";
+/// What a service may need besides the time between two looks, to write down what it still has to.
+const MARGIN: Duration = Duration::from_secs(1);
 
 impl Erase {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
-        let Self { document, yes, keep_pages } = &self;
         let log = database::open(settings).await?;
-        let head = database::head(&log, &StreamName::document(document)).await?;
-        if !head.is_erased && !yes {
-            confirm(document)?;
+        match &self.what {
+            What { user: Some(user), .. } => self.erase_user(&log, user, settings).await?,
+            What { document: Some(document), .. } => self.erase_document(&log, document).await?,
+            What { document: None, user: None } => return Err(Failure::usage("say --document or --user")),
         }
-        let bar = progress::bar("erasing", head.seq.0);
-        let erased = log.erase_document(document, Clock::system().now(), |removed| bar.set_position(removed)).await;
-        bar.finish_and_clear();
-        let erasure = erased.map_err(Failure::failed)?;
-        let erasure = erasure.ok_or_else(|| Failure::failed(format!("document {document} has no events")))?;
-        let is_clean = *keep_pages || log.scrub_pages().await.map_err(Failure::failed)?;
+        let is_clean = self.keep_pages || log.scrub_pages().await.map_err(Failure::failed)?;
         log.close().await;
-        let (at, removed) = (erasure.at, erasure.removed);
-        output::line(format_args!("document {document} is erased since {at}; {removed} events were removed"))?;
         if is_clean {
             Ok(())
         } else {
@@ -56,15 +79,51 @@ impl Erase {
             ))
         }
     }
+
+    async fn erase_document(&self, log: &EventLog, document: &DocumentId) -> Result<(), Failure> {
+        let head = database::head(log, &StreamName::document(document)).await?;
+        if !head.is_erased {
+            self.confirm(document.as_str())?;
+        }
+        let bar = progress::bar("erasing", head.seq.0);
+        let erased = log.erase_document(document, Clock::system().now(), |removed| bar.set_position(removed)).await;
+        bar.finish_and_clear();
+        let erasure = erased.map_err(Failure::failed)?;
+        let erasure = erasure.ok_or_else(|| Failure::failed(format!("document {document} has no events")))?;
+        let (at, removed) = (erasure.at, count(erasure.removed, "event was", "events were"));
+        Ok(output::line(format_args!("document {document} is erased since {at}; {removed} removed"))?)
+    }
+
+    async fn erase_user(&self, log: &EventLog, user: &UserId, settings: &Settings) -> Result<(), Failure> {
+        self.confirm(user.as_str())?;
+        let now = Clock::system().now();
+        let erasure = log.begin_user_erasure(user, now).await.map_err(Failure::failed)?;
+        let all = log.export(Position(0)).await.map_err(Failure::failed)?.to().0;
+        let bar = progress::bar("erasing", 2 * all);
+        let grace = 2 * settings.auth.revocations_poll + MARGIN;
+        let erased = log.complete_user_erasure(&erasure, (now, grace), |events| bar.inc(events)).await;
+        bar.finish_and_clear();
+        let Rewriting { events, documents } = erased.map_err(Failure::failed)?;
+        let (events, documents) = (count(events, "event", "events"), count(documents, "document", "documents"));
+        let name = &erasure.pseudonym;
+        Ok(output::line(format_args!("{user} is erased and called {name} now, in {events} of {documents}"))?)
+    }
+
+    /// Has the id typed once more: nothing brings it back.
+    fn confirm(&self, id: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !stdin().is_terminal() {
+            return Err(Failure::usage("nobody can be asked whether it is meant: say --yes"));
+        }
+        output::note(format_args!("This erases {id} for good. Type it once more to go on:"));
+        let mut typed = String::new();
+        stdin().lock().read_line(&mut typed)?;
+        if typed.trim() == id { Ok(()) } else { Err(Failure::failed("nothing was erased")) }
+    }
 }
 
-/// Has the id typed once more: nothing brings the document back.
-fn confirm(document: &DocumentId) -> Result<(), Failure> {
-    if !stdin().is_terminal() {
-        return Err(Failure::usage("nobody can be asked whether it is meant: say --yes"));
-    }
-    output::note(format_args!("This erases {document} for good. Type its id to go on:"));
-    let mut typed = String::new();
-    stdin().lock().read_line(&mut typed)?;
-    if typed.trim() == document.as_str() { Ok(()) } else { Err(Failure::failed("nothing was erased")) }
+fn user_id(text: &str) -> Result<UserId, String> {
+    UserId::parse(text).map_err(|error| error.to_string())
 }

@@ -135,7 +135,7 @@ impl EventLog {
         Ok(removed)
     }
 
-    async fn scrub(&self, what: Scrub) -> Result<bool, Unavailable> {
+    pub(super) async fn scrub(&self, what: Scrub) -> Result<bool, Unavailable> {
         if self.adapter.scrub(what).await? {
             return Ok(true);
         }

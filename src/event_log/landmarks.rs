@@ -8,6 +8,7 @@
 use super::{
     EventLog, ReadError, Snapshot, StreamName, Unavailable, encode_snapshot,
     port::{ALL_PLACES, Keep, SnapshotRow},
+    saving::Begun,
 };
 use crate::{domain::Seq, projection::Document};
 
@@ -38,11 +39,12 @@ impl EventLog {
         to: Seq,
         mut progress: impl FnMut(Seq),
     ) -> Result<(), ReadError> {
+        let begun = self.saving.begin();
         while let Some(next) = self.next_landmark(document)
             && next < to
         {
             self.fold(stream, document, next, &mut progress).await?;
-            if let Err(error) = self.mark(stream, document).await {
+            if let Err(error) = self.mark(stream, document, begun).await {
                 tracing::warn!(%stream, seq = %document.seq(), %error, "a snapshot on the way was not saved");
             }
         }
@@ -57,11 +59,11 @@ impl EventLog {
         end: Seq,
         mut progress: impl FnMut(Seq),
     ) -> Result<(), ReadError> {
-        let (mut document, mut last) = (Document::new(), Seq(0));
+        let (mut document, mut last, begun) = (Document::new(), Seq(0), self.saving.begin());
         loop {
             let next = self.next_landmark(&document).unwrap_or(end).min(end);
             self.fold(stream, &mut document, next, &mut progress).await?;
-            self.mark(stream, &document).await?;
+            self.mark(stream, &document, begun).await?;
             self.adapter.drop_snapshots(stream, last..next).await?;
             last = next.next();
             if next == end {
@@ -78,7 +80,10 @@ impl EventLog {
         Some(Seq(document.seq().0 + self.history_every?.max(length / EVENT_BYTES)))
     }
 
-    async fn mark(&self, stream: &StreamName, document: &Document) -> Result<(), Unavailable> {
+    async fn mark(&self, stream: &StreamName, document: &Document, begun: Begun) -> Result<(), Unavailable> {
+        if !self.saving.admits(begun) {
+            return Ok(());
+        }
         self.adapter.save_snapshot(stream, encode_snapshot(&Snapshot::of(document))?, Keep::All).await
     }
 }

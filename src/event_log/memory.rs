@@ -18,7 +18,7 @@ use super::{
     memory_nodes::Nodes,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Keep, Key, NewRow,
-        NewRows, Refusal, Row, Scrub, SnapshotRow,
+        NewRows, Refusal, Rewritten, Row, Scrub, SnapshotRow,
     },
 };
 use crate::domain::{MessageId, NodeId, Seq, Timestamp};
@@ -125,6 +125,20 @@ impl Stream {
         for seq in gone {
             self.snapshots.remove(seq);
         }
+    }
+
+    fn rewrite(&mut self, rewritten: Vec<Rewritten>) -> u64 {
+        let mut count = 0;
+        for Rewritten { seq, body, cause } in rewritten {
+            if !self.head.is_erased
+                && let Ok(place) = self.rows.binary_search_by_key(&seq, |row| row.seq)
+            {
+                let row = &mut self.rows[place];
+                (row.body, row.cause) = (body.as_bytes().to_vec(), cause.as_bytes().to_vec());
+                count += 1;
+            }
+        }
+        count
     }
 
     fn trim(&mut self, to: Seq) -> u64 {
@@ -295,6 +309,11 @@ impl Adapter for Memory {
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         let trimmed = self.streams_now().get_mut(stream).map(|stream| stream.trim(to));
         ready(Ok(trimmed.unwrap_or_default())).boxed()
+    }
+
+    fn rewrite<'a>(&'a self, stream: &'a StreamName, rows: Vec<Rewritten>) -> Answer<'a, u64> {
+        let rewritten = self.streams_now().get_mut(stream).map(|stream| stream.rewrite(rows));
+        ready(Ok(rewritten.unwrap_or_default())).boxed()
     }
 
     fn end<'a>(&'a self, names: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {

@@ -34,8 +34,10 @@ mod nodes;
 mod port;
 mod postgres;
 mod presence;
+mod pseudonym;
 mod revocations;
 mod rings;
+mod saving;
 #[cfg(test)]
 mod snapshot_laws;
 mod sql;
@@ -47,6 +49,9 @@ mod suite;
 mod suite_presence;
 mod transfer;
 mod types;
+mod user_erasure;
+#[cfg(test)]
+mod user_erasure_laws;
 
 use std::sync::Arc;
 
@@ -64,6 +69,7 @@ pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEve
 pub use types::{
     Append, AppliedMigration, Change, Expected, Head, NewEvent, Position, Recorded, Snapshot, StreamName, Tombstone,
 };
+pub use user_erasure::{Rewriting, UserErasure};
 
 use address::Database;
 use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
@@ -103,6 +109,7 @@ pub struct EventLog {
     snapshots_kept: u32,
     history_every: Option<u64>,
     kept_every: u64,
+    saving: Arc<saving::Saving>,
 }
 
 impl EventLog {
@@ -145,7 +152,8 @@ impl EventLog {
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
-        Self { adapter, metrics, snapshots_kept: port::SNAPSHOTS_KEPT, history_every: None, kept_every: 1_000 }
+        let (snapshots_kept, saving) = (port::SNAPSHOTS_KEPT, Arc::default());
+        Self { adapter, metrics, snapshots_kept, history_every: None, kept_every: 1_000, saving }
     }
 
     /// Keeps so many snapshots per stream from now on, one at least.
@@ -287,8 +295,11 @@ impl EventLog {
     }
 
     /// Saves a snapshot of a stream that has events. Of the others the newest few are kept, and of the older ones those
-    /// that keep the way to every place short.
+    /// that keep the way to every place short. Nothing is saved while a person is being erased.
     pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
+        if self.saving.is_shut() {
+            return Ok(());
+        }
         let row = encode_snapshot(snapshot)?;
         let keep = self.keep(&row);
         self.adapter.save_snapshot(stream, row, keep).await

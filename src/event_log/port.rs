@@ -40,6 +40,14 @@ impl NewRows {
     }
 }
 
+/// What an event is to say from now on, at its place.
+#[derive(Debug, Clone)]
+pub(super) struct Rewritten {
+    pub seq: Seq,
+    pub body: Arc<str>,
+    pub cause: Arc<str>,
+}
+
 /// An event as it is stored. The texts are bytes: a damaged database may hold anything.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
@@ -217,6 +225,9 @@ pub(super) trait Adapter: Shelf {
     fn drop_snapshots<'a>(&'a self, stream: &'a StreamName, places: Range<Seq>) -> Answer<'a, u64>;
     /// Removes some of the oldest events of a stream, none behind `to`; answers how many. Called until it is 0.
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64>;
+    /// Writes other texts over those of events, all or none; of those that are not there, and of an ended stream, nothing.
+    /// Answers how many there were.
+    fn rewrite<'a>(&'a self, stream: &'a StreamName, rows: Vec<Rewritten>) -> Answer<'a, u64>;
     /// Ends streams with an event that is the last of each, of the version that it is at; one that has not begun
     /// begins with it, and one that has ended stays as it is. All of them or none; durable once it returns `Ok`.
     fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()>;

@@ -191,6 +191,9 @@ impl EventLog {
 
     /// Saves a snapshot of a presence stream.
     pub async fn save_presence(&self, document: &DocumentId, saved: &SavedPresence) -> Result<(), Unavailable> {
+        if self.saving.is_shut() {
+            return Ok(());
+        }
         let row = presence_row(saved)?;
         let keep = self.keep(&row);
         self.adapter.save_snapshot(&StreamName::presence(document), row, keep).await
@@ -243,6 +246,9 @@ impl EventLog {
         // The newest stays: SQLite would give its position in the feed to the next event of all.
         let to = to.min(Seq(head.seq.0.saturating_sub(1)));
         if oldest.seq > to {
+            return Ok(0);
+        }
+        if self.saving.is_shut() {
             return Ok(0);
         }
         // Before anything goes: whoever folds the rest, or any part of it, begins here.

@@ -242,7 +242,9 @@ pub(super) async fn what_could_not_be_read_is_not_written(log: EventLog) {
     assert_eq!(log.head(&stream).await.unwrap(), None);
 }
 
-pub(super) use super::{append_laws::*, doorbell_laws::*, erasure_laws::*, feed_laws::*, kept::*, snapshot_laws::*};
+pub(super) use super::{
+    append_laws::*, doorbell_laws::*, erasure_laws::*, feed_laws::*, kept::*, snapshot_laws::*, user_erasure_laws::*,
+};
 
 /// Declares a test of each law for one kind of log.
 macro_rules! for_every_law {
@@ -275,6 +277,9 @@ macro_rules! for_every_law {
             of_an_erased_document_only_tombstones_are_left
             an_erasure_that_was_interrupted_is_gone_for_readers_and_is_finished
             a_tombstone_is_imported_and_what_is_erased_does_not_come_back
+            of_an_erased_person_nothing_is_left_but_a_name_that_means_nothing
+            erasing_a_person_that_was_interrupted_is_known_and_goes_on nothing_folded_is_saved_while_a_person_is_erased
+            an_event_is_written_over_where_it_stands_or_not_at_all
         );
     };
     (@ $make:expr; $($law:ident)+) => {$(

@@ -15,6 +15,7 @@ pub struct StreamName(Arc<str>);
 const DOCUMENT: &str = "document:";
 const PRESENCE: &str = "presence:";
 const REVOCATIONS: &str = "service:revocations";
+const ERASURES: &str = "service:erasures";
 
 impl StreamName {
     /// The stream of a document.
@@ -30,6 +31,11 @@ impl StreamName {
     /// The stream of those who were shut out, one for the whole log.
     pub fn revocations() -> Self {
         Self(REVOCATIONS.into())
+    }
+
+    /// The stream of people who were erased, one for the whole log.
+    pub fn erasures() -> Self {
+        Self(ERASURES.into())
     }
 
     /// Reads a name as [`Self::as_str`] writes it: a kind, a colon, an id.

@@ -42,6 +42,16 @@ impl Directory {
         is_unneeded
     }
 
+    /// Takes a document off the list whoever still wants something of it: they find their replies dropped, and open it
+    /// again.
+    pub(super) fn release(&self, id: &DocumentId, inbox: &mut mpsc::Receiver<Command>) {
+        let mut open = self.lock();
+        inbox.close();
+        if open.get(id).is_some_and(|entry| entry.handle.is_closed()) {
+            open.remove(id);
+        }
+    }
+
     /// The ways to all open documents.
     pub(super) fn all(&self) -> Vec<Handle> {
         self.lock().values().map(|entry| entry.handle.clone()).collect()

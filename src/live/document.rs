@@ -13,7 +13,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, MessageId, Profile, Rejection, Timestamp, Version},
+    domain::{DocumentId, MessageId, Profile, Rejection, Timestamp, UserId, Version},
     event_log::{Append, AppendError, Expected, NewEvent, ReadError, StreamName},
     projection::Document,
     telemetry::TailRead,
@@ -56,6 +56,8 @@ pub enum Command {
     Alive(ConnectionId),
     /// This process has begun a new life in the middle of things.
     EnterAgain,
+    /// Somebody is to be forgotten, or nobody knows who. The answer is dropped when nothing of them is left here.
+    Forget(Option<Arc<UserId>>, oneshot::Sender<()>),
     /// A connection ends. Answered when everything that it sent before has been answered.
     Leave(ConnectionId, oneshot::Sender<()>),
 }
@@ -102,6 +104,8 @@ pub(super) struct OpenDocument {
     pub(super) unsure: bool,
     /// Its tombstone was found in the log.
     pub(super) is_erased: bool,
+    /// It remembers somebody who was erased, and ends; dropped when it has.
+    forgetting: Option<oneshot::Sender<()>>,
 }
 
 /// Bytes of edits after which a batch takes no further one.
@@ -140,6 +144,7 @@ impl OpenDocument {
             turns: Turns::default(),
             unsure: false,
             is_erased: false,
+            forgetting: None,
         };
         open.streams.document.reach(open.document.seq());
         match open.load_presence().await {
@@ -167,6 +172,9 @@ impl OpenDocument {
             };
             if self.is_erased {
                 return self.end_erased(next).await;
+            }
+            if self.forgetting.is_some() {
+                return self.end_forgotten();
             }
         }
         // A connection that was told to go while it came never says that it goes.
@@ -202,6 +210,11 @@ impl OpenDocument {
             Command::Presence(said) => self.hear(*said),
             Command::Alive(connection) => self.take_over(connection),
             Command::EnterAgain => self.enter_again(),
+            Command::Forget(user, done) => {
+                if user.is_none_or(|user| self.remembers(&user)) {
+                    self.forgetting = Some(done);
+                }
+            }
             Command::Rename(connection, profile) => self.rename(connection, profile),
             Command::Sync(connection, since, message) => self.sync(connection, since, message),
             Command::Leave(connection, reply) => {

@@ -73,6 +73,7 @@ fn refuse(command: Command, why: Joined) {
         | Command::Sync(..)
         | Command::Rename(..)
         | Command::Alive(_)
+        | Command::Forget(..)
         | Command::EnterAgain => (),
     }
 }

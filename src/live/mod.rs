@@ -11,6 +11,7 @@ mod directory;
 mod document;
 mod erasing;
 mod fan_out;
+mod forgetting;
 mod keeper;
 mod load;
 mod node;

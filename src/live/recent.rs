@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::domain::{MessageId, Seq, Version};
+use crate::domain::{MessageId, Seq, UserId, Version};
 
 use super::committed::Committed;
 
@@ -53,6 +53,11 @@ impl Recent {
             self.floor_is_edit = oldest.edit().is_some();
             self.by_message.remove(&oldest.message_id);
         }
+    }
+
+    /// Whether any of them is somebody's.
+    pub(super) fn is_of(&self, user: &UserId) -> bool {
+        self.events.iter().any(|event| event.client.user == *user)
     }
 
     /// Every event behind a place, or `None` if some of them are no longer here.

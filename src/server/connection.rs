@@ -151,7 +151,7 @@ impl Connection {
             .authenticate(request.token.as_deref(), request.guest.clone(), now)
             .map_err(unauthorized)?;
         self.user = Some(identity.user_id.clone());
-        if let Some(until) = shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+        if let Some(until) = shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
             return Err(banned(until));
         }
         shared.user_connections.take(identity.user_id.clone(), Instant::now()).map_err(throttled)?;
@@ -162,7 +162,7 @@ impl Connection {
         let who = (identity.user_id.clone(), identity.token_id.clone());
         let seat = shared.people.enter(self.id, who, place.address, Arc::clone(&self.outbox));
         // Again: whoever was shut out in between was not among those who are dismissed.
-        if let Some(until) = shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+        if let Some(until) = shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
             return Err(banned(until));
         }
         Ok(Admitted { identity, permissions, seat })

@@ -5,6 +5,8 @@ mod comments;
 mod connection;
 mod describe;
 mod ending;
+mod erase;
+mod erasures;
 mod handshake;
 mod heard;
 mod limits;
@@ -54,13 +56,14 @@ use tracing::{debug, warn};
 use crate::{
     auth::Authenticator,
     clock::Clock,
-    domain::UserId,
+    domain::{Timestamp, TokenId, UserId},
     event_log::{Doorbell, EventLog, ReadError, Ring, StreamName},
     live::{ConnectionId, Live},
     settings::Settings,
     telemetry::Metrics,
 };
 
+use erasures::Erasures;
 use limits::Buckets;
 use peer::Peer;
 use people::People;
@@ -86,6 +89,7 @@ pub struct Shared {
     last_connection: AtomicU64,
     people: Arc<People>,
     revocations: Revocations,
+    erasures: Erasures,
     address_connections: Buckets<IpAddr>,
     user_connections: Buckets<UserId>,
     address_requests: Buckets<IpAddr>,
@@ -130,6 +134,13 @@ impl Shared {
         let people = People::new(limits.user_messages, limits.address_messages);
         Arc::new(Self {
             revocations: Revocations::new(log.clone(), (clock.clone(), metrics.clone()), Arc::clone(&people)),
+            erasures: Erasures::new(
+                log.clone(),
+                clock.clone(),
+                Arc::clone(&live),
+                Arc::clone(&people),
+                settings.auth.revocations_poll,
+            ),
             people,
             address_connections: Buckets::new(limits.address_connections),
             user_connections: Buckets::new(limits.user_connections),
@@ -149,19 +160,36 @@ impl Shared {
         })
     }
 
-    /// Takes in the revocations that are new in the log, and ends the connections that they are about.
-    pub async fn refresh_revocations(&self) -> Result<(), ReadError> {
-        self.revocations.refresh().await
+    /// Takes in who is newly shut out or being erased, and ends their connections.
+    pub async fn refresh_shut_out(&self) -> Result<(), ReadError> {
+        self.revocations.refresh().await?;
+        self.erasures.refresh().await
+    }
+
+    /// Until when somebody is shut out, if they are.
+    fn shut_out_until(&self, user: &UserId, token: Option<&TokenId>) -> Option<Timestamp> {
+        self.revocations.until(user, token).max(self.erasures.until(user))
+    }
+
+    /// Finishes erasures of documents and of people that were interrupted.
+    pub async fn finish_erasures(&self) {
+        self.live.finish_erasures().await;
+        self.erasures.finish().await;
     }
 
     /// Looks who is shut out as soon as it is said that somebody was, until the service ends.
     pub async fn listen(self: Arc<Self>, mut doorbell: Doorbell) {
-        let revocations = StreamName::revocations();
+        let [revocations, erasures] = [StreamName::revocations(), StreamName::erasures()];
         loop {
             match doorbell.next().await {
                 Ring::Wanted(_) => (),
-                Ring::Stream(stream, _) if stream != revocations => (),
-                Ring::Stream(..) | Ring::Many => self.revocations.poll().await,
+                Ring::Stream(stream, _) if stream == revocations => self.revocations.poll().await,
+                Ring::Stream(stream, _) if stream == erasures => self.erasures.poll().await,
+                Ring::Stream(..) => (),
+                Ring::Many => {
+                    self.revocations.poll().await;
+                    self.erasures.poll().await;
+                }
             }
         }
     }
@@ -169,6 +197,7 @@ impl Shared {
     /// What has to be done every now and then; it is no matter when exactly.
     pub async fn tend(&self) {
         self.revocations.poll().await;
+        self.erasures.poll().await;
         let now = tokio::time::Instant::now();
         self.address_connections.sweep(now);
         self.user_connections.sweep(now);

@@ -1,9 +1,8 @@
 //! `POST /v1/revocations`: shutting somebody out for a while.
 
-use http::{StatusCode, header};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
 use tracing::{error, info};
 use uuid::Uuid;
 
@@ -13,7 +12,10 @@ use crate::{
     protocol::schema::{Name, Time},
 };
 
-use super::{problem::Problem, rest::Ask};
+use super::{
+    problem::Problem,
+    rest::{Ask, json, read_json, unusable},
+};
 
 /// The longest body that is read.
 const BODY: usize = 16 * 1024;
@@ -79,21 +81,11 @@ pub(super) async fn revoke(ask: &Ask, body: &[u8]) -> Result<warp::reply::Respon
     };
     let (until, timestamp) = (until.to_rfc3339(), shared.clock.now().to_rfc3339());
     let answer = RevokedJson { user_id, jti, until, reason: reason.as_deref(), revoked_by: by.as_str(), timestamp };
-    let body = serde_json::to_string(&answer).expect("texts only");
-    let mut response = warp::reply::Response::new(body.into());
-    *response.status_mut() = StatusCode::CREATED;
-    let kind = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    Ok(response)
+    Ok(json(StatusCode::CREATED, &answer))
 }
 
 fn read(body: &[u8], by: Identity) -> Result<Revocation, Problem> {
-    let wish: RevocationJson = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        Category::Data => unusable(format!("the body is not as it must be: {error}")),
-        Category::Io | Category::Syntax | Category::Eof => {
-            Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
-        }
-    })?;
+    let wish: RevocationJson = read_json(body)?;
     let id = |error: IdError| unusable(error.to_string());
     let revoked = match (&wish.user_id, &wish.jti) {
         (Some(user), None) => Revoked::User(UserId::parse(user).map_err(id)?),
@@ -107,8 +99,4 @@ fn read(body: &[u8], by: Identity) -> Result<Revocation, Problem> {
         return Err(unusable(format!("`reason` must have at most {REASON} characters")));
     }
     Ok(Revocation { revoked, until, reason, by: by.user_id })
-}
-
-fn unusable(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }

@@ -203,7 +203,7 @@ impl Talk {
                 return Ok(None);
             }
         };
-        if let Some(until) = self.shared.revocations.until(&identity.user_id, identity.token_id.as_ref()) {
+        if let Some(until) = self.shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
             return Err(banned(until));
         }
         self.seat.renew(identity.token_id.clone());

@@ -159,8 +159,9 @@ impl EventLog {
         if behind < self.kept_every.max(newest.size / EVENT_BYTES) {
             return Ok(());
         }
+        let begun = self.saving.begin();
         let state: P = self.kept_in(Some(generation), stream, to, effort).await?;
-        self.save_kept(generation, stream, &state).await?;
+        self.save_kept(generation, stream, &state, begun).await?;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ pub(super) use port::{Generation, KeptPlace, KeptRow, Moved, Shelf};
 use super::{
     Damaged, EventLog, ReadError, Recorded, StreamName, Unavailable, UnavailableKind,
     landmarks::EVENT_BYTES,
+    saving::Begun,
     stored::{self, Why, blame_v1, contributions_v1},
 };
 use crate::{
@@ -156,6 +157,7 @@ impl EventLog {
         to: Seq,
         effort: &mut Effort<'_>,
     ) -> Result<P, ReadError> {
+        let begun = self.saving.begin();
         let (mut state, mut size) = match generation {
             Some(generation) => self.nearest::<P>(generation, stream, to).await?,
             None => (P::default(), 0),
@@ -180,7 +182,7 @@ impl EventLog {
                     && distance.is_some_and(|distance| recorded.seq.0 - saved.0 >= distance)
                 {
                     // What cannot be saved is not: it only takes longer.
-                    match self.save_kept(generation, stream, &state).await {
+                    match self.save_kept(generation, stream, &state, begun).await {
                         Ok(bytes) => size = bytes,
                         Err(error) => tracing::warn!(%stream, %error, "a state on the way was not saved"),
                     }
@@ -212,12 +214,20 @@ impl EventLog {
         Ok((P::default(), 0))
     }
 
-    async fn save_kept<P: Form>(&self, generation: u64, stream: &StreamName, state: &P) -> Result<u64, Unavailable> {
+    async fn save_kept<P: Form>(
+        &self,
+        generation: u64,
+        stream: &StreamName,
+        state: &P,
+        begun: Begun,
+    ) -> Result<u64, Unavailable> {
         let content = state.encode().map_err(|why| Unavailable::new(UnavailableKind::Failed, why))?;
         let size = content.len() as u64;
         let spacing = self.history_every.map_or(u64::MAX >> 1, |every| every.max(size / EVENT_BYTES));
         let row = KeptRow { seq: state.seq(), content: content.into() };
-        self.adapter.save_kept(generation, stream, row, spacing).await?;
+        if self.saving.admits(begun) {
+            self.adapter.save_kept(generation, stream, row, spacing).await?;
+        }
         Ok(size)
     }
 

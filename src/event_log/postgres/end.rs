@@ -1,4 +1,4 @@
-//! Ending streams for good, and leaving nothing in the files.
+//! Ending streams for good, writing events anew, and leaving nothing in the files.
 
 use sqlx::Connection;
 
@@ -11,8 +11,8 @@ use crate::{
     domain::{Seq, Timestamp},
     event_log::{
         StreamName, Unavailable, UnavailableKind,
-        port::{NewRow, Scrub},
-        sql::{self, Columns, limited},
+        port::{NewRow, Rewritten, Scrub},
+        sql::{self, Columns, limited, signed},
     },
 };
 
@@ -35,6 +35,9 @@ const END: &str = "WITH
         INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
         SELECT id, seq, version, $3, recorded_at, $4, $5 FROM ended ORDER BY name)
     SELECT seq, name FROM ended";
+const REWRITE_EVENTS: &str = "UPDATE events SET body = given.body, cause = given.cause
+    FROM unnest($2::bigint[], $3::text[], $4::text[]) AS given (seq, body, cause)
+    WHERE events.stream = (SELECT id FROM streams WHERE name = $1 AND erased = 0) AND events.seq = given.seq";
 /// How often it is tried while others begin the same streams.
 const ATTEMPTS: usize = 10;
 /// Only a table that is written anew has nothing of what was deleted in it, with its indexes and what is kept aside.
@@ -77,6 +80,13 @@ impl Postgres {
             }
         }
         Err(Unavailable::new(UnavailableKind::Busy, "others always write first"))
+    }
+
+    pub(super) async fn rewrite_events(&self, stream: &StreamName, rows: &[Rewritten]) -> Result<u64, Unavailable> {
+        let seqs: Vec<_> = rows.iter().map(|row| signed(row.seq.0)).collect();
+        let bodies: Vec<_> = rows.iter().map(|row| &*row.body).collect();
+        let causes: Vec<_> = rows.iter().map(|row| &*row.cause).collect();
+        self.change(sqlx::query(REWRITE_EVENTS).bind(stream.as_str()).bind(seqs).bind(bodies).bind(causes)).await
     }
 
     pub(super) async fn unfinished(

@@ -38,8 +38,8 @@ pub(super) use {doorbell::Way, open::Settings};
 use super::{
     AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Row, Scrub,
-        SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Rewritten,
+        Row, Scrub, SnapshotRow,
     },
     sql::{self, Columns, limited, signed},
 };
@@ -300,6 +300,10 @@ impl Adapter for Postgres {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.change(sqlx::query(sql::TRIM).bind(stream.as_str()).bind(signed(to.0))).boxed()
+    }
+
+    fn rewrite<'a>(&'a self, stream: &'a StreamName, rows: Vec<Rewritten>) -> Answer<'a, u64> {
+        async move { self.rewrite_events(stream, &rows).await }.boxed()
     }
 
     fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {

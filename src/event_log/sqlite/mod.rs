@@ -24,8 +24,8 @@ pub(super) use open::Settings;
 use super::{
     AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Row, Scrub,
-        SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Rewritten,
+        Row, Scrub, SnapshotRow,
     },
     sql::{self, Columns, limited, signed, unsigned},
 };
@@ -190,6 +190,10 @@ impl Adapter for Sqlite {
 
     fn trim<'a>(&'a self, stream: &'a StreamName, to: Seq) -> Answer<'a, u64> {
         self.write(Task::Trim(stream.clone(), to)).boxed()
+    }
+
+    fn rewrite<'a>(&'a self, stream: &'a StreamName, rows: Vec<Rewritten>) -> Answer<'a, u64> {
+        self.write(Task::Rewrite(stream.clone(), rows)).boxed()
     }
 
     fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()> {

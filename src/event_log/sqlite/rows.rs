@@ -1,6 +1,6 @@
 //! The statements that only SQLite accepts.
 
-use crate::event_log::sql::after_place;
+use crate::event_log::{port::Rewritten, sql::after_place};
 
 pub(super) const HEADS: &str =
     "SELECT seq, version, recorded_at, erased, name, id FROM streams WHERE name IN (SELECT value FROM json_each($1))";
@@ -29,4 +29,10 @@ pub(super) const BODIES_JOINED: &str = concat!(
 pub(super) fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let texts: Vec<_> = texts.collect();
     serde_json::to_string(&texts).expect("a list of texts is JSON")
+}
+
+/// Texts and the places that they are for as one value, for `json_each`.
+pub(super) fn rewritten(rows: &[Rewritten]) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| (row.seq.0, &*row.body, &*row.cause)).collect();
+    serde_json::to_string(&rows).expect("lists of numbers and texts are JSON")
 }

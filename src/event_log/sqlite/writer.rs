@@ -24,7 +24,7 @@ use crate::{
     domain::{NodeId, Seq, Timestamp},
     event_log::{
         Head, Life, StreamName, Unavailable, UnavailableKind,
-        port::{Import, ImportRefusal, Keep, NewRow, NewRows, Refusal, Scrub, SnapshotRow},
+        port::{Import, ImportRefusal, Keep, NewRow, NewRows, Refusal, Rewritten, Scrub, SnapshotRow},
         sql::{self, Columns, signed},
     },
     telemetry::Metrics,
@@ -47,6 +47,7 @@ pub(super) enum Task {
     SaveSnapshot(StreamName, SnapshotRow, Keep),
     DropSnapshots(StreamName, Range<Seq>),
     Trim(StreamName, Seq),
+    Rewrite(StreamName, Vec<Rewritten>),
     End(Vec<StreamName>, NewRow, Timestamp),
     /// Answered with its incarnation.
     BeginLife(NodeId, u64, Duration),
@@ -278,6 +279,7 @@ async fn perform(connection: &mut SqliteConnection, task: Task) -> sqlx::Result<
             query.bind(signed(places.start.0)).bind(signed(places.end.0))
         }
         Task::Trim(stream, to) => sqlx::query(sql::TRIM).bind(stream.shared()).bind(signed(to.0)),
+        Task::Rewrite(stream, rows) => sqlx::query(REWRITE).bind(stream.shared()).bind(rows::rewritten(&rows)),
         Task::End(streams, last, at) => sqlx::query(END)
             .bind(rows::list(streams.iter().map(StreamName::as_str)))
             .bind(last.message_id.to_string())
@@ -305,6 +307,9 @@ macro_rules! insert_snapshot {
             SELECT id, $2, $3, $4, $5 FROM streams WHERE name = $1 AND erased = 0"
     };
 }
+const REWRITE: &str = "UPDATE events SET body = given.body, cause = given.cause
+    FROM (SELECT value ->> 0 AS seq, value ->> 1 AS body, value ->> 2 AS cause FROM json_each($2)) AS given
+    WHERE events.stream = (SELECT id FROM streams WHERE name = $1 AND erased = 0) AND events.seq = given.seq";
 const END: &str = "BEGIN IMMEDIATE;
     INSERT OR IGNORE INTO streams (name, seq, version, recorded_at) SELECT value, 0, 0, 0 FROM json_each($1);
     INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)

@@ -25,6 +25,7 @@ mod snapshot_v1;
 mod snapshot_v2;
 #[cfg(test)]
 mod tests;
+pub(super) mod user_erased_v1;
 
 use std::{fmt, sync::Arc};
 

@@ -133,6 +133,11 @@ struct By<T> {
 }
 
 impl Presence {
+    /// Whether somebody is here, or was just now.
+    pub(super) fn knows(&self, user: &UserId) -> bool {
+        self.here.user(user).is_some() || self.said.contains_key(user)
+    }
+
     pub(super) fn new(progress: Arc<Progress>, metrics: Metrics) -> Self {
         Self {
             here: projection::Presence::new(),

@@ -9,7 +9,7 @@ use crate::{event_log::ReadError, history::Untold, server::problem::Problem};
 pub(in crate::server) type Answer = Result<warp::reply::Response, Problem>;
 
 /// JSON.
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> warp::reply::Response {
+pub(in crate::server) fn json(status: StatusCode, value: &impl Serialize) -> warp::reply::Response {
     let body = serde_json::to_vec(value).expect("our own answers have text keys and no failing parts");
     let mut response = Response::new(body.into());
     *response.status_mut() = status;

@@ -15,9 +15,10 @@ mod stream;
 mod table;
 mod writing;
 
-pub(super) use answer::{has_already, not_modified};
+pub(super) use answer::{has_already, json, not_modified};
 pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
 pub(super) use table::ROUTES;
+pub(super) use writing::{read as read_json, unusable};
 
 use std::{sync::Arc, time::Duration};
 

@@ -159,7 +159,7 @@ impl Sender {
             Some("server_restarting")
         } else if expires_at.is_some_and(|end| self.shared.clock.now() >= end) {
             Some("token_expired")
-        } else if self.shared.revocations.until(user_id, token_id.as_ref()).is_some() {
+        } else if self.shared.shut_out_until(user_id, token_id.as_ref()).is_some() {
             Some("banned")
         } else {
             None

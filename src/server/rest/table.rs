@@ -18,7 +18,9 @@ use crate::{
         schema::{Anything, EXACT},
     },
     server::{
-        describe, probes,
+        describe,
+        erase::{self, ErasureJson, ErasureOrderJson},
+        probes,
         revoke::{self, RevocationJson, RevokedJson},
     },
 };
@@ -200,6 +202,13 @@ pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             Run::Asked(|ask, body| Box::pin(revoke::revoke(ask, body))),
         )
         .gives::<RevokedJson<'_>>(201, "They are shut out."),
+        Route::post::<ErasureOrderJson>(
+            "/v1/erasures",
+            "Erases a person: their name, their comments, and that it was they who wrote",
+            Everywhere(Admin),
+            Run::Asked(|ask, body| Box::pin(erase::erase(ask, body))),
+        )
+        .gives::<ErasureJson<'_>>(200, "It is done, on every node."),
         Route::get(
             "/v1/ws/documents/{id}",
             "Opens a document as a WebSocket; what is said on it is in /asyncapi.json",

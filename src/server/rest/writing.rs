@@ -132,7 +132,7 @@ pub(super) fn raw(json: String) -> Arc<RawValue> {
     RawValue::from_string(json).expect("made of JSON").into()
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(in crate::server) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| not_json(&error))
 }
 
@@ -143,7 +143,7 @@ pub(super) fn not_json(error: &serde_json::Error) -> Problem {
     }
 }
 
-pub(super) fn unusable(detail: impl Into<String>) -> Problem {
+pub(in crate::server) fn unusable(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
