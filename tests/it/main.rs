@@ -28,4 +28,5 @@ mod slow_reader;
 mod storage_faults;
 mod support;
 mod traces;
+mod user_erasure;
 mod wire_fixtures;

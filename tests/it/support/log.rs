@@ -159,6 +159,19 @@ impl Database {
         cursors
     }
 
+    /// Makes people who are being erased look as if that had begun long ago; how many were ever erased.
+    pub(crate) async fn age_erasures(&mut self) -> u64 {
+        const AGE: &str =
+            "UPDATE events SET recorded_at = 0 WHERE stream = (SELECT id FROM streams WHERE name = 'service:erasures')";
+        on!(self, it => async { sqlx::query(AGE).execute(it).await.map(|done| done.rows_affected()) })
+    }
+
+    /// How many people are being erased.
+    pub(crate) async fn unfinished_erasures(&mut self) -> i64 {
+        const UNFINISHED: &str = "SELECT count(*) FROM events WHERE body LIKE '[\"erasing_user.%'";
+        on!(self, it => sqlx::query_scalar(UNFINISHED).fetch_one(it))
+    }
+
     /// The number of all events of documents.
     pub(crate) async fn events(&mut self) -> i64 {
         on!(self, connection => sqlx::query_scalar(DOCUMENT_EVENTS).fetch_one(connection))
