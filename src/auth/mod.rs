@@ -268,5 +268,10 @@ fn random_guest() -> UserId {
     UserId::parse(&format!("guest-{}", &random[..16])).expect("short, and letters and digits only")
 }
 
+/// A new name that is nobody's and tells nothing, to stand in the place of somebody who was erased.
+pub fn nobody() -> UserId {
+    UserId::parse(&format!("erased-{}", Uuid::new_v4().simple())).expect("short, and letters, digits and hyphens only")
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::{
 use clap::Args;
 
 use crate::{
+    auth::nobody,
     clock::Clock,
     domain::{DocumentId, UserId},
     event_log::{EventLog, Position, Rewriting, StreamName},
@@ -97,7 +98,7 @@ impl Erase {
     async fn erase_user(&self, log: &EventLog, user: &UserId, settings: &Settings) -> Result<(), Failure> {
         self.confirm(user.as_str())?;
         let now = Clock::system().now();
-        let erasure = log.begin_user_erasure(user, now).await.map_err(Failure::failed)?;
+        let erasure = log.begin_user_erasure(user, nobody(), now).await.map_err(Failure::failed)?;
         let all = log.export(Position(0)).await.map_err(Failure::failed)?.to().0;
         let bar = progress::bar("erasing", 2 * all);
         let grace = 2 * settings.auth.revocations_poll + MARGIN;

@@ -44,6 +44,10 @@ const EXAMPLE: &str = "Examples:
 impl Rebuild {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let log = database::open(settings).await?;
+        // What is folded now may still know them.
+        if !log.unfinished_user_erasures().await.map_err(Failure::failed)?.is_empty() {
+            return Err(Failure::failed("a person is being erased; run it again when that is done"));
+        }
         if let Some(projection) = self.projection {
             let failed = rebuild_projection(&log, projection).await?;
             log.close().await;

@@ -62,7 +62,7 @@ impl Verify {
             }
             PresenceAudit::new(&log, (document, *head), &mut report).await?.run().await?;
         }
-        verify_revocations(&log, &mut report).await?;
+        verify_service(&log, &mut report).await?;
         report.bar.finish_and_clear();
         log.close().await;
         let Report { events, snapshots, differences, .. } = report;
@@ -96,21 +96,30 @@ async fn verify_tombstone(log: &EventLog, stream: &StreamName, report: &mut Repo
     Ok(())
 }
 
-/// Revocations fold to nothing that is stored; that each can be read is all there is to see.
-async fn verify_revocations(log: &EventLog, report: &mut Report) -> Result<(), Failure> {
-    let mut after = Seq(0);
-    loop {
-        match log.revocations(after).await {
-            Ok(page) => {
-                let Some((last, _)) = page.last() else { return Ok(()) };
-                (after, report.events) = (*last, report.events + page.len() as u64);
+/// Revocations and erasures of people fold to nothing that is stored; that each can be read is all there is to see.
+async fn verify_service(log: &EventLog, report: &mut Report) -> Result<(), Failure> {
+    for stream in [StreamName::revocations(), StreamName::erasures()] {
+        let mut after = Seq(0);
+        loop {
+            let page = if stream == StreamName::erasures() {
+                log.user_erasures(after).await.map(|page| page.into_iter().map(|it| it.seq).collect::<Vec<_>>())
+            } else {
+                log.revocations(after).await.map(|page| page.into_iter().map(|(seq, _)| seq).collect())
+            };
+            match page {
+                Ok(page) => {
+                    let Some(last) = page.last() else { break };
+                    (after, report.events) = (*last, report.events + page.len() as u64);
+                }
+                Err(ReadError::Damaged(damaged)) => {
+                    report.say(&damaged.stream, &damaged.to_string(), &damaged)?;
+                    break;
+                }
+                Err(why @ (ReadError::Unavailable(_) | ReadError::Erased(_))) => return Err(Failure::failed(why)),
             }
-            Err(ReadError::Damaged(damaged)) => {
-                return report.say(&damaged.stream, &damaged.to_string(), &damaged);
-            }
-            Err(why @ (ReadError::Unavailable(_) | ReadError::Erased(_))) => return Err(Failure::failed(why)),
         }
     }
+    Ok(())
 }
 
 /// What was looked at, and what was wrong.

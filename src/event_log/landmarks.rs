@@ -6,9 +6,10 @@
 //! much as the document is long. The setting is `snapshots.history_every`.
 
 use super::{
-    EventLog, ReadError, Snapshot, StreamName, Unavailable, encode_snapshot,
+    EventLog, ReadError, Snapshot, StreamName, Unavailable,
     port::{ALL_PLACES, Keep, SnapshotRow},
     saving::Begun,
+    stored, unwritable,
 };
 use crate::{domain::Seq, projection::Document};
 
@@ -16,6 +17,17 @@ use crate::{domain::Seq, projection::Document};
 pub(super) const EVENT_BYTES: u64 = 128;
 
 impl EventLog {
+    /// Saves a snapshot of a stream that has events. Of the others the newest few are kept, and of the older ones those
+    /// that keep the way to every place short. Nothing is saved while a person is being erased.
+    pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
+        if self.saving.is_shut() {
+            return Ok(());
+        }
+        let row = encode_snapshot(snapshot)?;
+        let keep = self.keep(&row);
+        self.adapter.save_snapshot(stream, row, keep).await
+    }
+
     /// Which of the others to keep with a snapshot.
     pub(super) fn keep(&self, row: &SnapshotRow) -> Keep {
         let newest = self.snapshots_kept;
@@ -86,4 +98,10 @@ impl EventLog {
         }
         self.adapter.save_snapshot(stream, encode_snapshot(&Snapshot::of(document))?, Keep::All).await
     }
+}
+
+fn encode_snapshot(snapshot: &Snapshot) -> Result<SnapshotRow, Unavailable> {
+    let content = stored::encode_snapshot(&snapshot.content, &snapshot.comments).map_err(unwritable)?.into();
+    let Snapshot { seq, version, last_modified, .. } = *snapshot;
+    Ok(SnapshotRow { seq, version, last_modified, content })
 }

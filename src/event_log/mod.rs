@@ -294,17 +294,6 @@ impl EventLog {
         Ok(self.adapter.last_at_most(stream, Key::RecordedAt, moment.0).await?)
     }
 
-    /// Saves a snapshot of a stream that has events. Of the others the newest few are kept, and of the older ones those
-    /// that keep the way to every place short. Nothing is saved while a person is being erased.
-    pub async fn save_snapshot(&self, stream: &StreamName, snapshot: &Snapshot) -> Result<(), Unavailable> {
-        if self.saving.is_shut() {
-            return Ok(());
-        }
-        let row = encode_snapshot(snapshot)?;
-        let keep = self.keep(&row);
-        self.adapter.save_snapshot(stream, row, keep).await
-    }
-
     /// The newest readable snapshot at or before a place. A damaged one is passed over with a warning, for
     /// whatever it says can be folded again.
     pub async fn snapshot(&self, stream: &StreamName, at_most: Seq) -> Result<Option<Snapshot>, ReadError> {
@@ -346,12 +335,6 @@ impl EventLog {
     pub async fn close(&self) {
         self.adapter.close().await;
     }
-}
-
-fn encode_snapshot(snapshot: &Snapshot) -> Result<SnapshotRow, Unavailable> {
-    let content = stored::encode_snapshot(&snapshot.content, &snapshot.comments).map_err(unwritable)?.into();
-    let Snapshot { seq, version, last_modified, .. } = *snapshot;
-    Ok(SnapshotRow { seq, version, last_modified, content })
 }
 
 fn encode(new: NewEvent) -> Result<NewRow, Unavailable> {

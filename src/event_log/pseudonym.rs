@@ -90,17 +90,21 @@ impl Pseudonym {
             PresenceEvent::Left(left) => (left.user == self.user)
                 .then(|| PresenceEvent::Left(Left { connection: left.connection.clone(), user: self.name.clone() })),
             PresenceEvent::Moved(moves) => {
-                let moved = |it: &Moved| match it.user == self.user {
-                    true => Moved { user: self.name.clone(), client: self.client.clone(), message_id: None, ..*it },
-                    false => it.clone(),
+                let moved = |it: &Moved| {
+                    if it.user != self.user {
+                        return it.clone();
+                    }
+                    Moved { user: self.name.clone(), client: self.client.clone(), message_id: None, ..*it }
                 };
                 let is_there = moves.iter().any(|it| it.user == self.user);
                 is_there.then(|| PresenceEvent::Moved(moves.iter().map(moved).collect()))
             }
             PresenceEvent::Typed(all) => {
-                let typed = |it: &Typed| match it.user == self.user {
-                    true => Typed { user: self.name.clone(), client: self.client.clone(), message_id: None, ..*it },
-                    false => it.clone(),
+                let typed = |it: &Typed| {
+                    if it.user != self.user {
+                        return it.clone();
+                    }
+                    Typed { user: self.name.clone(), client: self.client.clone(), message_id: None, ..*it }
                 };
                 let is_there = all.iter().any(|it| it.user == self.user);
                 is_there.then(|| PresenceEvent::Typed(all.iter().map(typed).collect()))

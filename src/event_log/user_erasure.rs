@@ -8,10 +8,9 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::{
-    EventLog, Expected, FIRST_ROWS, PART_BYTES, ReadError, StreamName, damaged,
+    EventLog, Expected, FIRST_ROWS, Head, PART_BYTES, ReadError, StreamName, damaged,
     port::{ALL_PLACES, Keep, NewRow, NewRows, Refusal, Rewritten, Row, Scrub, SnapshotRow},
     pseudonym::Pseudonym,
     stored::{self, Stored, revoked_v1, user_erased_v1},
@@ -48,27 +47,29 @@ const ROUNDS: usize = 5;
 
 impl EventLog {
     /// Begins to erase a person, or finds the erasure of theirs that has begun and is not done. From now on whoever
-    /// shares the log keeps them out, until it is done.
-    pub async fn begin_user_erasure(&self, user: &UserId, now: Timestamp) -> Result<UserErasure, ReadError> {
+    /// shares the log keeps them out, until it is done. `pseudonym` is to be of nobody, and new.
+    pub async fn begin_user_erasure(
+        &self,
+        user: &UserId,
+        pseudonym: UserId,
+        now: Timestamp,
+    ) -> Result<UserErasure, ReadError> {
         if let Some(unfinished) = self.unfinished_user_erasures().await?.into_iter().find(|it| it.user() == Some(user))
         {
             return Ok(unfinished);
         }
-        let name = format!("erased-{}", Uuid::new_v4().simple());
-        let invalid = |why: IdError| unwritable(why.to_string());
-        let pseudonym = UserId::parse(&name).map_err(invalid)?;
-        let Stored { body, cause } =
-            user_erased_v1::encode(&user_erased_v1::Erased { user: Some(user.clone()), pseudonym: pseudonym.clone() })
-                .map_err(unwritable)?;
-        let message_id = MessageId::parse(&name).map_err(invalid)?;
-        let row = NewRow { version: Version(0), message_id, body: body.into(), cause: cause.into() };
-        let new =
-            NewRows { stream: StreamName::erasures(), expected: Expected::Any, recorded_at: now, rows: vec![row] };
-        match self.adapter.append(new).await {
-            Ok(head) => Ok(UserErasure { seq: head.seq, user: Some(user.clone()), pseudonym, at: head.recorded_at }),
+        let erased = user_erased_v1::Erased { user: Some(user.clone()), pseudonym };
+        let Stored { body, cause } = user_erased_v1::encode(&erased).map_err(unwritable)?;
+        let message_id = MessageId::parse(erased.pseudonym.as_str()).map_err(|why| unwritable(why.to_string()))?;
+        let rows = vec![NewRow { version: Version(0), message_id, body: body.into(), cause: cause.into() }];
+        let (stream, expected) = (StreamName::erasures(), Expected::Any);
+        match self.adapter.append(NewRows { stream, expected, recorded_at: now, rows }).await {
+            Ok(Head { seq, recorded_at, .. }) => {
+                Ok(UserErasure { seq, user: erased.user, pseudonym: erased.pseudonym, at: recorded_at })
+            }
             Err(Refusal::Unavailable(why)) => Err(why.into()),
             Err(Refusal::Stale { .. } | Refusal::Repeated(_)) => {
-                Err(unwritable("an append anywhere was refused".to_owned()).into())
+                Err(unwritable("the name of somebody who is erased is not new".to_owned()).into())
             }
         }
     }

@@ -101,7 +101,7 @@ async fn written(log: &EventLog, name: &str) {
             profile: Arc::new(Profile { name: Some(words(it.user.as_str())[0].to_owned()), ..Profile::default() }),
             ..it
         }),
-        other => other,
+        other @ (PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_)) => other,
     };
     let events = [
         joined(1, "quill"),
@@ -160,8 +160,13 @@ fn mentions(texts: &[String]) -> Vec<&String> {
     texts.iter().filter(|text| words.iter().any(|word| text.contains(word))).collect()
 }
 
+/// A new name for somebody who is erased.
+async fn nobody(log: &EventLog) -> UserId {
+    user(&format!("erased-{}", log.head(&StreamName::erasures()).await.unwrap().unwrap_or_default().seq.0 + 1))
+}
+
 async fn erase(log: &EventLog, name: &str) -> (UserErasure, u64) {
-    let erasure = log.begin_user_erasure(&user(name), NOON).await.unwrap();
+    let erasure = log.begin_user_erasure(&user(name), nobody(log).await, NOON).await.unwrap();
     let rewriting = log.complete_user_erasure(&erasure, (NOON, GRACE), |_| ()).await.unwrap();
     (erasure, rewriting.events)
 }
@@ -234,10 +239,10 @@ pub(super) async fn of_an_erased_person_nothing_is_left_but_a_name_that_means_no
 pub(super) async fn erasing_a_person_that_was_interrupted_is_known_and_goes_on(log: EventLog) {
     written(&log, "d").await;
     assert_eq!(log.unfinished_user_erasures().await.unwrap(), []);
-    let begun = log.begin_user_erasure(&user("quill"), NOON).await.unwrap();
-    let other = log.begin_user_erasure(&user("dora"), NOON).await.unwrap();
+    let begun = log.begin_user_erasure(&user("quill"), nobody(&log).await, NOON).await.unwrap();
+    let other = log.begin_user_erasure(&user("dora"), nobody(&log).await, NOON).await.unwrap();
     // Another process, later.
-    assert_eq!(log.begin_user_erasure(&user("quill"), Timestamp(99)).await.unwrap(), begun);
+    assert_eq!(log.begin_user_erasure(&user("quill"), nobody(&log).await, Timestamp(99)).await.unwrap(), begun);
     assert_eq!(log.unfinished_user_erasures().await.unwrap(), [begun.clone(), other.clone()]);
     let rewriting = log.complete_user_erasure(&begun, (NOON, GRACE), |_| ()).await.unwrap();
     assert_eq!((rewriting.events > 200, rewriting.documents), (true, 1));

@@ -13,10 +13,10 @@ use crate::{
 };
 
 use super::{
+    command::ConnectionId,
     comments::WaitingComment,
     committed::{ClientKey, Committed, Happened},
     context::{ClientContext, Counted, Edits, InBothUnits},
-    document::ConnectionId,
     recent::Recent,
     serving::Order,
 };

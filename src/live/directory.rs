@@ -11,7 +11,8 @@ use crate::{domain::DocumentId, event_log::ReadError, telemetry::Metrics};
 
 use super::{
     Live,
-    document::{Command, OpenDocument},
+    command::Command,
+    document::OpenDocument,
     opening::Joined,
     rings::Streams,
     subscriber::{Opening, Subscriber},

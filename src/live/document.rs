@@ -13,7 +13,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
-    domain::{DocumentId, MessageId, Profile, Rejection, Timestamp, UserId, Version},
+    domain::{DocumentId, MessageId, Rejection, Timestamp},
     event_log::{Append, AppendError, Expected, NewEvent, ReadError, StreamName},
     projection::Document,
     telemetry::TailRead,
@@ -22,45 +22,16 @@ use crate::{
 use super::{
     Live,
     batch::{Batch, Clients, Outcome, Submission, Undecided},
+    command::Command,
     committed::Committed,
     opening::Joined,
-    presence::{Aside, Presence, WaitingPresence},
+    presence::{Aside, Presence},
     recent::Recent,
     rings::Streams,
-    serving::{Done, Order},
     snapshots::Snapshots,
-    subscriber::{Opening, Subscriber},
+    subscriber::Subscriber,
     turns::Turns,
 };
-
-/// Names a connection within this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
-
-/// What a document is asked to do.
-#[derive(Debug)]
-pub enum Command {
-    /// A connection opens the document.
-    Join(Box<Subscriber>, Opening, oneshot::Sender<Joined>),
-    /// An edit, or something about a comment.
-    Submit(Box<Submission>),
-    /// A client says something of itself.
-    Presence(Box<WaitingPresence>),
-    /// A connection asks for the document again, or for what came after a version.
-    Sync(ConnectionId, Option<Version>, Option<MessageId>),
-    /// An edit that comes from a server. Answered once the log has it.
-    Serve(Box<Order>, oneshot::Sender<Result<Done, Rejection>>),
-    /// A connection says anew who its user is to the others.
-    Rename(ConnectionId, Arc<Profile>),
-    /// A connection has answered a ping.
-    Alive(ConnectionId),
-    /// This process has begun a new life in the middle of things.
-    EnterAgain,
-    /// Somebody is to be forgotten, or nobody knows who. The answer is dropped when nothing of them is left here.
-    Forget(Option<Arc<UserId>>, oneshot::Sender<()>),
-    /// A connection ends. Answered when everything that it sent before has been answered.
-    Leave(ConnectionId, oneshot::Sender<()>),
-}
 
 /// A batch that only needs to be appended.
 struct Decided {
@@ -210,11 +181,7 @@ impl OpenDocument {
             Command::Presence(said) => self.hear(*said),
             Command::Alive(connection) => self.take_over(connection),
             Command::EnterAgain => self.enter_again(),
-            Command::Forget(user, done) => {
-                if user.is_none_or(|user| self.remembers(&user)) {
-                    self.forgetting = Some(done);
-                }
-            }
+            Command::Forget(erased, done) => self.forgetting = self.remembers(&erased).then_some(done),
             Command::Rename(connection, profile) => self.rename(connection, profile),
             Command::Sync(connection, since, message) => self.sync(connection, since, message),
             Command::Leave(connection, reply) => {

@@ -11,13 +11,7 @@ use crate::{
     telemetry::Rung,
 };
 
-use super::{
-    Live,
-    document::{Command, OpenDocument},
-    opening::Joined,
-    outbox::Goodbye,
-    serving,
-};
+use super::{Live, command::Command, document::OpenDocument, opening::Joined, outbox::Goodbye, serving};
 
 impl Live {
     /// Erases a document, here and for all who share the log; `None` if there is none.

@@ -6,21 +6,26 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::UserId;
 
-use super::{
-    Live,
-    document::{Command, OpenDocument},
-    outbox::Goodbye,
-};
+use super::{Live, command::Command, document::OpenDocument, outbox::Goodbye};
+
+/// Somebody who was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erased {
+    /// This one.
+    User(UserId),
+    /// Nobody here knows who: it was over before it was heard of.
+    Somebody,
+}
 
 impl Live {
-    /// Closes every open document that remembers somebody, or every one if it is not known who is to be forgotten. Their
-    /// clients come back at once and resume. Returns when nothing of it is left.
-    pub async fn forget(&self, user: Option<UserId>) {
-        let user = user.map(Arc::new);
+    /// Closes every open document that remembers somebody, or that may. Their clients come back at once and resume.
+    /// Returns when nothing of it is left.
+    pub async fn forget(&self, erased: Erased) {
+        let erased = Arc::new(erased);
         let mut ends = Vec::new();
         for handle in self.directory.all() {
             let (done, ended) = oneshot::channel();
-            if handle.send(Command::Forget(user.clone(), done)).await.is_ok() {
+            if handle.send(Command::Forget(Arc::clone(&erased), done)).await.is_ok() {
                 ends.push(ended);
             }
         }
@@ -32,8 +37,9 @@ impl Live {
 }
 
 impl OpenDocument {
-    /// Whether there is anything of somebody in memory here.
-    pub(super) fn remembers(&self, user: &UserId) -> bool {
+    /// Whether there may be anything of somebody in memory here.
+    pub(super) fn remembers(&self, erased: &Erased) -> bool {
+        let Erased::User(user) = erased else { return true };
         let in_comments = || {
             let threads = self.document.comments().threads();
             threads.iter().any(|(thread, _)| {

@@ -3,6 +3,7 @@
 
 mod batch;
 mod catch_up;
+mod command;
 mod comments;
 mod committed;
 mod context;
@@ -34,10 +35,11 @@ use tokio_util::task::TaskTracker;
 use crate::{clock::Clock, domain::CommentLimits, event_log::EventLog, settings, telemetry::Metrics};
 
 pub use batch::{Message, Submission};
+pub use command::{Command, ConnectionId};
 pub use comments::{WaitingComment, listed_comments};
 pub use committed::ClientKey;
 pub use directory::Handle;
-pub use document::{Command, ConnectionId};
+pub use forgetting::Erased;
 pub use keeper::Keeper;
 pub use node::Node;
 pub use opening::Joined;

@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     Live,
-    document::{Command, ConnectionId},
+    command::{Command, ConnectionId},
 };
 
 /// This process among those that share a log, in this life of it.

@@ -13,9 +13,10 @@ use crate::{
 };
 
 use super::{
+    command::ConnectionId,
     comments::CommentsOf,
     committed::Committed,
-    document::{ConnectionId, OpenDocument},
+    document::OpenDocument,
     outbox::{Goodbye, Item},
     subscriber::{Opening, Subscriber},
 };

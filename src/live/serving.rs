@@ -23,10 +23,11 @@ use crate::{
 use super::{
     Live,
     batch::{Batch, Message, Outcome, Refused, Submission},
+    command::{Command, ConnectionId},
     committed::{ClientKey, Committed},
     context::Counted,
     directory::ATTEMPTS,
-    document::{Command, ConnectionId, OpenDocument},
+    document::OpenDocument,
     presence::Aside,
 };
 

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
+    command::ConnectionId,
     committed::{ClientKey, Committed},
-    document::ConnectionId,
     fan_out::Variant,
     outbox::Outbox,
 };

@@ -16,10 +16,11 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::{
+    auth::nobody,
     clock::Clock,
     domain::{Revoked, Seq, Timestamp, UserId},
     event_log::{EventLog, ReadError, Rewriting, UserErasure},
-    live::Live,
+    live::{Erased, Live},
 };
 
 use super::{ending::banned, people::People};
@@ -62,7 +63,7 @@ impl Erasures {
 
     /// Erases a person, here and for all who share the log. What is interrupted is finished by [`Self::finish`].
     pub(super) async fn erase(&self, user: &UserId) -> Result<(UserErasure, Rewriting), ReadError> {
-        let erasure = self.log.begin_user_erasure(user, self.clock.now()).await?;
+        let erasure = self.log.begin_user_erasure(user, nobody(), self.clock.now()).await?;
         let rewriting = self.complete(&erasure).await?;
         Ok((erasure, rewriting))
     }
@@ -111,7 +112,7 @@ impl Erasures {
                 let page = self.log.user_erasures(after).await?;
                 let Some(last) = page.last() else { break };
                 after = last.seq;
-                page.into_iter().for_each(|erasure| done.extend(self.take_in(erasure, is_first)));
+                done.extend(page.into_iter().filter_map(|erasure| self.take_in(erasure, is_first)));
             }
             if self.state().read.is_none() {
                 self.state_mut().read = Some(Seq(0));
@@ -119,23 +120,23 @@ impl Erasures {
             if done.is_empty() {
                 break;
             }
-            for user in done {
-                self.live.forget(user).await;
+            for erased in done {
+                self.live.forget(erased).await;
             }
         }
         self.log.hold_saving(!self.state().under_way.is_empty());
         Ok(())
     }
 
-    /// Answers who is to be forgotten now, if somebody is; somebody unknown when all of it has passed unseen.
-    fn take_in(&self, erasure: UserErasure, is_first: bool) -> Option<Option<UserId>> {
+    /// Answers who is to be forgotten now, if somebody is.
+    fn take_in(&self, erasure: UserErasure, is_first: bool) -> Option<Erased> {
         let UserErasure { seq, user, .. } = erasure;
         let mut state = self.state_mut();
         let is_new = state.read.is_none_or(|read| read < seq);
         state.read = state.read.max(Some(seq));
         let Some(user) = user else {
-            let known = state.under_way.remove(&seq);
-            return (known.is_some() || is_new && !is_first).then_some(known);
+            let passed_unseen = || (is_new && !is_first).then_some(Erased::Somebody);
+            return state.under_way.remove(&seq).map(Erased::User).or_else(passed_unseen);
         };
         if is_new {
             // In this order: whoever comes in between finds that they are kept out.

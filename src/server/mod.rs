@@ -182,10 +182,9 @@ impl Shared {
         let [revocations, erasures] = [StreamName::revocations(), StreamName::erasures()];
         loop {
             match doorbell.next().await {
-                Ring::Wanted(_) => (),
                 Ring::Stream(stream, _) if stream == revocations => self.revocations.poll().await,
                 Ring::Stream(stream, _) if stream == erasures => self.erasures.poll().await,
-                Ring::Stream(..) => (),
+                Ring::Wanted(_) | Ring::Stream(..) => (),
                 Ring::Many => {
                     self.revocations.poll().await;
                     self.erasures.poll().await;

@@ -35,8 +35,9 @@ use crate::{
 
 use super::{
     batch::{Outcome, Submission},
+    command::ConnectionId,
     committed::{ClientKey, Committed},
-    document::{ConnectionId, OpenDocument},
+    document::OpenDocument,
     outbox::Item,
     rings::Progress,
     subscriber::Subscriber,

@@ -10,10 +10,7 @@ use crate::{
 };
 
 use super::{
-    super::{
-        committed::Committed,
-        document::{ConnectionId, OpenDocument},
-    },
+    super::{command::ConnectionId, committed::Committed, document::OpenDocument},
     place::Now,
 };
 

@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::super::{
-    document::{ConnectionId, OpenDocument},
+    command::ConnectionId,
+    document::OpenDocument,
     node::ghost,
     outbox::{Goodbye, Item},
     subscriber::Subscriber,

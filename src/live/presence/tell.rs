@@ -16,10 +16,7 @@ use crate::{
 
 use super::{
     super::{
-        committed::ClientKey,
-        document::{ConnectionId, OpenDocument},
-        outbox::Item,
-        subscriber::Subscriber,
+        command::ConnectionId, committed::ClientKey, document::OpenDocument, outbox::Item, subscriber::Subscriber,
     },
     By, Now, Said, counted,
 };
