@@ -56,7 +56,7 @@ impl OpenDocument {
     /// Sends everybody away, to come back at once.
     pub(super) fn end_forgotten(mut self) -> mpsc::Receiver<Command> {
         for subscriber in &self.subscribers {
-            subscriber.outbox.close(Goodbye::RESTARTING);
+            subscriber.outbox.close(Goodbye::REOPENED);
         }
         for gone in std::mem::take(&mut self.subscribers) {
             self.exit(&gone);

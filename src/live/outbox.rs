@@ -72,6 +72,8 @@ impl Goodbye {
     /// The server stops, or restarts.
     pub const RESTARTING: Self =
         Self { code: 1012, reason: "server_restarting", metric: CloseReason::ShuttingDown, refusal: None };
+    /// The document is opened anew, and the client is to come back at once.
+    pub const REOPENED: Self = Self { metric: CloseReason::Reopened, ..Self::RESTARTING };
     /// Nothing was heard of the client for too long.
     pub const SILENT: Self =
         Self { code: 1008, reason: "heartbeat_timeout", metric: CloseReason::HeartbeatTimeout, refusal: None };

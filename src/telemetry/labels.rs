@@ -72,6 +72,8 @@ labels! {
         VersionAhead = "version_ahead",
         /// The server is stopping.
         ShuttingDown = "shutting_down",
+        /// The document is opened anew: somebody was erased.
+        Reopened = "reopened",
         /// A mistake of ours.
         Internal = "internal",
     }

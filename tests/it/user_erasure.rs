@@ -1,6 +1,13 @@
 //! A person is erased: they are nobody any more, everywhere and for good, and what they wrote stays.
 
+use std::time::Duration;
+
 use reqwest::Method;
+use scriptorium::{
+    domain::{Timestamp, UserId},
+    event_log::{EventLog, Options},
+    telemetry::Metrics,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,6 +30,7 @@ on_every_database! {
     nothing_of_them_is_left_in_the_files_of_the_database
     only_an_admin_of_everything_erases_people
     erasing_a_person_that_is_killed_is_finished_by_the_next_one
+    while_another_process_erases_somebody_nothing_is_saved_that_may_know_them
 }
 
 /// Nodes look at each other's doings so often; erasing waits for it.
@@ -246,6 +254,38 @@ async fn erasing_a_person_that_is_killed_is_finished_by_the_next_one() {
         let mut back = opened(&server, &quill()).await;
         edit_on(&mut back, version).await;
     }
+}
+
+/// The log is opened by this process as well, which is another one.
+async fn while_another_process_erases_somebody_nothing_is_saved_that_may_know_them() {
+    let settings = [&OFTEN[..], &[("SNAPSHOTS__EVERY_EVENTS", "1")]].concat();
+    let server = Server::start_with(&settings).await;
+    let mut database = Database::of(&server).await;
+    let [quill_there, mut ben] = written(&server, &server).await;
+    let (url, metrics) = (server.database_url(), Metrics::new());
+    let log = EventLog::open(Options { url, readers: 1, lanes: 1, nats: None, metrics }).await.unwrap();
+    let (user, nobody) = (UserId::parse(ID).unwrap(), UserId::parse("erased-1").unwrap());
+    let now = Timestamp::parse_rfc3339("2030-01-01T00:00:00Z").unwrap();
+    let erasure = log.begin_user_erasure(&user, nobody, now).await.unwrap();
+    assert_eq!(end(quill_there).await, (4004, "banned".to_owned()));
+    let mut early = Socket::open(server.address(), &quill()).await;
+    assert_eq!(early.expect_close(4004).await, "banned");
+    let before = database.last_snapshot("doc").await;
+    assert!(before > 0);
+    for version in 20..40 {
+        edit_on(&mut ben, version).await;
+    }
+    // A snapshot that was under way when it began may still come; none of what was written since.
+    assert!(database.last_snapshot("doc").await <= 23);
+    log.complete_user_erasure(&erasure, (now, Duration::from_millis(200)), |_| ()).await.unwrap();
+    assert_eq!(end(ben).await, (1012, "server_restarting".to_owned()));
+    is_nobody(&server).await;
+    let mut ben = opened(&server, &Opening::guest("doc", "ben").with("since", 40)).await;
+    edit_on(&mut ben, 40).await;
+    within("a snapshot", async { while database.last_snapshot("doc").await <= 23 {} }).await;
+    log.close().await;
+    server.verify().await;
+    is_nobody(&server).await;
 }
 
 /// Also by a node that sleeps while it happens, and never sees who it was.

@@ -245,9 +245,9 @@ impl Campaign<'_> {
         }
         self.others_write(node).await;
         if way == Way::Cut && self.chance.one_in(2) {
-            // Until one of them has been told that nothing can be written.
+            // Until one of them has been told that nothing can be written; or all of it was written before the way was cut.
             if let Some(at) = cut_off.first().filter(|at| self.clients[**at].core.in_flight() > 0) {
-                let is_over = |core: &Core| core.has_been_refused();
+                let is_over = |core: &Core| core.has_been_refused() || core.in_flight() == 0;
                 self.clients[*at].deliver_until_over(is_over).await;
             }
         }

@@ -200,6 +200,14 @@ impl Database {
         on!(self, connection => sqlx::query_as(GENERATIONS).fetch_all(connection))
     }
 
+    /// The place of the last snapshot of a document; 0 without one.
+    pub(crate) async fn last_snapshot(&mut self, document: &str) -> i64 {
+        const LAST: &str = "SELECT coalesce(max(seq), 0) FROM snapshots
+            WHERE stream = (SELECT id FROM streams WHERE name = $1)";
+        let name = format!("document:{document}");
+        on!(self, connection => sqlx::query_scalar(LAST).bind(&name).fetch_one(connection))
+    }
+
     /// How many states are kept of a document, of all projections.
     pub(crate) async fn kept(&mut self, document: &str) -> i64 {
         const KEPT: &str = "SELECT count(*) FROM kept WHERE stream = (SELECT id FROM streams WHERE name = $1)";

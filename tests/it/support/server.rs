@@ -288,11 +288,17 @@ impl Life {
     }
 }
 
+/// Lines of its log that a failing test shows of each service.
+const LAST_WORDS: usize = 60;
+
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(life) = &self.life
-            && !std::thread::panicking()
-        {
+        let Some(life) = &self.life else { return };
+        if std::thread::panicking() {
+            let lines = life.lines.lock().unwrap();
+            let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
+            println!("a service of the test that fails, at its end:\n{}", last.join("\n"));
+        } else {
             no_panic(&life.lines);
         }
     }
