@@ -91,38 +91,38 @@ looks! {
         },
         "additionalProperties": false,
     };
-    /// A part of a Quill Delta.
-    DeltaOp: {
-        "oneOf": [
-            {
-                "type": "object",
-                "required": ["retain"],
-                "properties": {
-                    "retain": {"type": "integer", "minimum": 1, "maximum": EXACT},
-                    "attributes": {"type": "object", "additionalProperties": true},
-                },
-                "additionalProperties": false,
-            },
-            {
-                "type": "object",
-                "required": ["insert"],
-                "properties": {
-                    "insert": {"oneOf": [
-                        {"type": "string", "minLength": 1},
-                        {"type": "object", "minProperties": 1, "additionalProperties": true},
-                    ]},
-                    "attributes": {"type": "object", "additionalProperties": true},
-                },
-                "additionalProperties": false,
-            },
-            {
-                "type": "object",
-                "required": ["delete"],
-                "properties": {"delete": {"type": "integer", "minimum": 1, "maximum": EXACT}},
-                "additionalProperties": false,
-            },
-        ],
+    /// A part that stays.
+    RetainOp: {
+        "type": "object",
+        "required": ["retain"],
+        "properties": {
+            "retain": {"type": "integer", "minimum": 1, "maximum": EXACT},
+            "attributes": {"type": "object", "additionalProperties": true},
+        },
+        "additionalProperties": false,
     };
+    /// A part that goes.
+    DeleteOp: {
+        "type": "object",
+        "required": ["delete"],
+        "properties": {"delete": {"type": "integer", "minimum": 1, "maximum": EXACT}},
+        "additionalProperties": false,
+    };
+}
+
+/// A part of a Quill Delta.
+#[derive(Debug)]
+pub enum DeltaOp {}
+
+impl JsonSchema for DeltaOp {
+    fn schema_name() -> Cow<'static, str> {
+        "DeltaOp".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (retain, insert) = (generator.subschema_for::<RetainOp>(), generator.subschema_for::<InsertOp>());
+        json_schema!({"oneOf": [retain, insert, generator.subschema_for::<DeleteOp>()]})
+    }
 }
 
 /// A type looks like another one, by which it is written or read.

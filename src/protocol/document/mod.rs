@@ -20,7 +20,8 @@ pub use comment_event::{
 pub use events::{Event, From, events, watchers_events};
 pub use operation::{EditLimits, SentOperation, WireOperation};
 pub use presence::{
-    ActiveUser, ActiveUserJson, CursorMessage, TypingMessage, cursor_update, typing_indicator, user_joined, user_left,
+    ActiveUser, ActiveUserJson, CursorMessage, ProfileJson, Selection, TypingMessage, cursor_update, typing_indicator,
+    user_joined, user_left,
 };
 pub use replay::{ReplayState, Sought, Speed, WatcherEvent, replay_state};
 pub use server::{

@@ -127,6 +127,28 @@ pub struct ActiveUserJson<'a> {
     user_id: &'a str,
     #[schemars(with = "Place")]
     cursor_position: usize,
+    #[serde(flatten)]
+    profile: ProfileJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Selection")]
+    selection: Option<Selection>,
+}
+
+impl Serialize for ActiveUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = ActiveUserJson {
+            user_id: self.user_id.as_str(),
+            cursor_position: self.cursor.position,
+            profile: ProfileJson::of(&self.profile),
+            selection: Selection::of(&self.cursor),
+        };
+        json.serialize(serializer)
+    }
+}
+
+/// Who somebody is to the others, as far as is known.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProfileJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     name: Option<&'a str>,
@@ -136,37 +158,30 @@ pub struct ActiveUserJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     color: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Selection")]
-    selection: Option<Selection>,
 }
 
-impl Serialize for ActiveUser {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Profile { name, avatar_url, color } = &*self.profile;
-        let json = ActiveUserJson {
-            user_id: self.user_id.as_str(),
-            cursor_position: self.cursor.position,
-            name: name.as_deref(),
-            avatar_url: avatar_url.as_deref(),
-            color: color.as_deref(),
-            selection: selection(&self.cursor),
-        };
-        json.serialize(serializer)
+impl<'a> ProfileJson<'a> {
+    /// How it is told.
+    pub fn of(profile: &'a Profile) -> Self {
+        let Profile { name, avatar_url, color } = profile;
+        Self { name: name.as_deref(), avatar_url: avatar_url.as_deref(), color: color.as_deref() }
     }
 }
 
 /// What is selected; either end may come first.
-#[derive(Serialize, JsonSchema)]
-struct Selection {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Selection {
     #[schemars(with = "Place")]
     start: usize,
     #[schemars(with = "Place")]
     end: usize,
 }
 
-fn selection(cursor: &Cursor) -> Option<Selection> {
-    cursor.selection.map(|(start, end)| Selection { start, end })
+impl Selection {
+    /// Of a cursor.
+    pub fn of(cursor: &Cursor) -> Option<Self> {
+        cursor.selection.map(|(start, end)| Self { start, end })
+    }
 }
 
 /// Somebody is here.
@@ -189,25 +204,13 @@ impl Told for UserJoinedData<'_> {
 struct JoinedUser<'a> {
     #[schemars(with = "Name")]
     id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    avatar_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    color: Option<&'a str>,
+    #[serde(flatten)]
+    profile: ProfileJson<'a>,
 }
 
 /// `presence`/`user_joined`: somebody who has not shown their cursor yet.
 pub fn user_joined(user: &UserId, profile: &Profile, timestamp: &str, by: &ClientId) -> String {
-    let user = JoinedUser {
-        id: user.as_str(),
-        name: profile.name.as_deref(),
-        avatar_url: profile.avatar_url.as_deref(),
-        color: profile.color.as_deref(),
-    };
+    let user = JoinedUser { id: user.as_str(), profile: ProfileJson::of(profile) };
     let data = UserJoinedData { user, cursor_position: 0, timestamp };
     encode(data, (Some(by), None))
 }
@@ -258,7 +261,7 @@ struct CursorAt {
 
 /// `presence`/`cursor_update`: somebody's cursor in `version`, in the receiver's unit.
 pub fn cursor_update(moved: &Moved, cursor: Cursor, version: Version, timestamp: &str) -> String {
-    let cursor = CursorAt { position: cursor.position, selection: selection(&cursor) };
+    let cursor = CursorAt { position: cursor.position, selection: Selection::of(&cursor) };
     let data = CursorUpdateData { user_id: moved.user.as_str(), cursor, version, timestamp };
     encode(data, (Some(&moved.client), moved.message_id.as_ref()))
 }

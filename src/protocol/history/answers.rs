@@ -7,7 +7,7 @@ use crate::{
     domain::{Cursor, Profile, Timestamp, Version},
     protocol::{
         OpsJson,
-        document::ListedComment,
+        document::{ListedComment, ProfileJson, Selection},
         schema::{Id, Name, Place, SeqNumber, Time},
     },
     text::{Delta, RichText, Utf16},
@@ -269,26 +269,10 @@ pub struct PersonJson<'a> {
     #[schemars(with = "Option<Place>")]
     cursor_position: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "SelectionJson")]
-    selection: Option<SelectionJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    avatar_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    color: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Selection")]
-struct SelectionJson {
-    #[schemars(with = "Place")]
-    start: usize,
-    #[schemars(with = "Place")]
-    end: usize,
+    #[schemars(with = "Selection")]
+    selection: Option<Selection>,
+    #[serde(flatten)]
+    profile: ProfileJson<'a>,
 }
 
 impl<'a> PersonJson<'a> {
@@ -297,10 +281,8 @@ impl<'a> PersonJson<'a> {
         Self {
             user_id,
             cursor_position: cursor.map(|cursor| cursor.position),
-            selection: cursor.and_then(|cursor| cursor.selection).map(|(start, end)| SelectionJson { start, end }),
-            name: profile.name.as_deref(),
-            avatar_url: profile.avatar_url.as_deref(),
-            color: profile.color.as_deref(),
+            selection: cursor.as_ref().and_then(Selection::of),
+            profile: ProfileJson::of(profile),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     server::rest::{ROUTES, Run},
 };
 
-use super::together;
+use super::{examples::MESSAGES, together};
 
 /// The whole document. Its schemas are of draft 7, which is what AsyncAPI's own are made of.
 pub(super) fn document() -> Value {
@@ -47,7 +47,10 @@ pub(super) fn document() -> Value {
                 let payload = envelope(schemas, (event.kind, event.event), &data);
                 let pair = format!("{}/{}", event.kind, event.event);
                 let form = "application/json";
-                let message = json!({"name": pair, "title": event.says, "contentType": form, "payload": payload});
+                let mut message = json!({"name": pair, "title": event.says, "contentType": form, "payload": payload});
+                if let Some(example) = MESSAGES.get(&name) {
+                    message["examples"] = json!([{"payload": example}]);
+                }
                 messages.insert(name, message);
             }
         }
@@ -65,10 +68,38 @@ pub(super) fn document() -> Value {
                 over HTTP are described by /openapi.json.",
         },
         "defaultContentType": "application/json",
+        "servers": {
+            "here": {
+                "host": "{host}",
+                "protocol": "ws",
+                "description": "The service that this was asked of; `wss` where a proxy in front of it has TLS.",
+                "variables": {"host": {"default": "127.0.0.1:8080", "description": "Its name and port."}},
+                "security": security().keys().map(|name| json!({"$ref": format!("#/components/securitySchemes/{name}")}))
+                    .collect::<Value>(),
+            },
+        },
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages, "schemas": schemas, "securitySchemes": security()},
     })
+}
+
+/// The ways in which one says who one is, of which one is enough.
+fn security() -> Map<String, Value> {
+    let later = "On the open connection `system`/`authenticate` brings another token in its place.";
+    let key = |place: &str, name: &str, says: &str| json!({"type": "httpApiKey", "in": place, "name": name, "description": format!("{says} {later}")});
+    let bearer = json!({
+        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+        "description": format!("A token in `Authorization`. {later}"),
+    });
+    let guest = "Where the service asks for no token: who one is, as one says; made up if left out.";
+    let schemes = [
+        ("bearer", bearer),
+        ("protocol", key("header", "sec-websocket-protocol", "From a browser: `bearer, <token>`.")),
+        ("token", key("query", "token", "The same token, where no header can be sent.")),
+        ("guest", json!({"type": "httpApiKey", "in": "query", "name": "user_id", "description": guest})),
+    ];
+    schemes.map(|(name, scheme)| (name.to_owned(), scheme)).into_iter().collect()
 }
 
 fn described(title: &str, path: &str, messages: &Map<String, Value>) -> Value {
@@ -76,7 +107,7 @@ fn described(title: &str, path: &str, messages: &Map<String, Value>) -> Value {
         "address": path,
         "title": title,
         "parameters": {
-            "id": {"description": "The id of the document; a `/` in it is percent-encoded."},
+            "id": {"description": "The id of the document; a `/` in it is percent-encoded.", "examples": ["doc_abc123"]},
         },
         "messages": messages,
         "bindings": {"ws": {"method": "GET", "query": query(path)}},

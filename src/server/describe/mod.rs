@@ -1,9 +1,10 @@
 //! What the service says of itself: its routes as OpenAPI, what is said on WebSockets as AsyncAPI.
 //!
 //! Both are made of what the code uses, the table of routes, the table of events, and the types that are read and
-//! written, and are the same as long as the process lives.
+//! written, and are the same as long as the process lives. Their examples are what a test has seen happen.
 
 mod asyncapi;
+mod examples;
 mod openapi;
 
 use std::{fmt::Write as _, sync::LazyLock};

@@ -13,7 +13,13 @@ use crate::{
     },
 };
 
-use super::together;
+use super::{
+    examples::{EXCHANGES, Exchange},
+    together,
+};
+
+/// The form of an answer that is not the one that was hoped for.
+const PROBLEM: &str = "application/problem+json";
 
 /// The schemas of what is read and of what is written.
 struct Schemas {
@@ -71,10 +77,12 @@ pub(super) fn document() -> Value {
 }
 
 fn operation(route: &Route, schemas: &mut Schemas) -> Value {
+    let is_of_route = |it: &&Exchange| it.method == route.method.as_str() && route.at(it.address()).is_some();
+    let examples: Vec<_> = EXCHANGES.iter().filter(is_of_route).collect();
     let mut operation = json!({
         "operationId": name(route),
         "summary": route.does,
-        "responses": responses(route, schemas),
+        "responses": responses(route, schemas, &examples),
     });
     if let Some(needed) = permission(route.needs) {
         operation["description"] = format!("Needs {needed}.").into();
@@ -86,7 +94,11 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         operation["requestBody"] = json!({"required": true});
     }
     for (form, looks) in &route.body {
-        operation["requestBody"]["content"][*form]["schema"] = json!(looks(&mut schemas.read));
+        let content = &mut operation["requestBody"]["content"][*form];
+        content["schema"] = json!(looks(&mut schemas.read));
+        if let Some(sent) = examples.iter().find(|it| it.sent_as == *form).and_then(|it| it.sends.as_ref()) {
+            content["example"] = sent.clone();
+        }
     }
     operation["security"] = match route.run {
         Run::Plain(_) => json!([]),
@@ -123,8 +135,14 @@ fn parameter(Parameter { place, name, says, schema }: &Parameter) -> Value {
     json!({"name": name, "in": place, "description": says, "required": false, "schema": schema})
 }
 
-fn responses(route: &Route, schemas: &mut Schemas) -> Value {
+fn responses(route: &Route, schemas: &mut Schemas, examples: &[&Exchange]) -> Value {
     let mut all = Map::new();
+    let example = |reply: &mut Value, status: u16, form: &str| {
+        let found = examples.iter().find(|it| it.status == status && it.form == form);
+        if let Some(answer) = found.and_then(|it| it.answers.as_ref()) {
+            reply["content"][form]["example"] = answer.clone();
+        }
+    };
     for Reply { status, says, forms, headers } in &route.gives {
         let mut reply = json!({"description": says});
         for (form, looks) in forms {
@@ -132,6 +150,7 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
                 Some(looks) => json!({"schema": looks(&mut schemas.written)}),
                 None => json!({}),
             };
+            example(&mut reply, *status, form);
         }
         for header in *headers {
             reply["headers"][*header] = json!({"schema": {"type": "string"}});
@@ -141,7 +160,8 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
     for status in route.refusals() {
         let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
         let schema = describe::<ProblemJson<'_>>(&mut schemas.written);
-        let mut problem = json!({"description": words, "content": {"application/problem+json": {"schema": schema}}});
+        let mut problem = json!({"description": words, "content": {PROBLEM: {"schema": schema}}});
+        example(&mut problem, status, PROBLEM);
         if matches!(status, 429 | 503) {
             let seconds = json!({"type": "integer", "minimum": 1});
             let says = "Seconds after which it may be worth another try.";

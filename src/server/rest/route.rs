@@ -166,7 +166,7 @@ impl Route {
 
     /// What stands in the place of the parameter of the path, if this is the address of this route: `""` if there is
     /// none.
-    pub(super) fn at<'a>(&self, address: &'a str) -> Option<&'a str> {
+    pub(in crate::server) fn at<'a>(&self, address: &'a str) -> Option<&'a str> {
         let (mut ours, mut theirs) = (self.path.split('/'), address.trim_end_matches('/').split('/'));
         let mut found = "";
         loop {

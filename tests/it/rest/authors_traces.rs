@@ -21,15 +21,15 @@ fn blame_of_a_paper_is_that_of_every_unit() {
     fold(&trace::sequential("automerge-paper", 100_000));
 }
 
-/// The version of every unit, edited where it was edited before.
+/// The version of every unit, edited where it was edited before: a gap buffer.
 #[derive(Default)]
-struct Plain {
+pub(super) struct Versions {
     before: Vec<u64>,
     /// Backwards.
     after: Vec<u64>,
 }
 
-impl Plain {
+impl Versions {
     fn go_to(&mut self, at: usize) {
         while self.before.len() > at {
             self.after.extend(self.before.pop());
@@ -39,7 +39,7 @@ impl Plain {
         }
     }
 
-    fn edit(&mut self, applied: &Delta<Utf16>, version: u64) {
+    pub(super) fn edit(&mut self, applied: &Delta<Utf16>, version: u64) {
         let mut at = 0;
         for op in applied.ops() {
             match op {
@@ -58,7 +58,7 @@ impl Plain {
         }
     }
 
-    fn versions(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
         self.before.iter().chain(self.after.iter().rev()).copied()
     }
 }
@@ -87,7 +87,7 @@ fn fold(trace: &Sequential) {
         blame.fold(&Happened { seq: Seq(n), version: Version(n), at, event }).unwrap();
     }
     let took = began.elapsed();
-    let mut plain = Plain::default();
+    let mut plain = Versions::default();
     for (applied, version) in edits.iter().zip(1..) {
         plain.edit(applied, version);
     }
@@ -96,6 +96,6 @@ fn fold(trace: &Sequential) {
     assert_eq!(blame.length(), trace.end_content.encode_utf16().count());
     assert!(runs.iter().all(|run| run.time.0.unsigned_abs() == run.version.0 && run.author.as_str() == "ann"));
     let told = runs.iter().flat_map(|run| std::iter::repeat_n(run.version.0, run.length as usize));
-    assert!(told.eq(plain.versions()), "blame tells other versions than every unit has");
+    assert!(told.eq(plain.iter()), "blame tells other versions than every unit has");
     assert!(runs.windows(2).all(|pair| pair[0].version != pair[1].version));
 }

@@ -57,7 +57,7 @@ async fn the_description_of_the_routes_is_openapi() {
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
 }
 
-fn operations(http: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub(super) fn operations(http: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = http["paths"].as_object().unwrap();
     paths.iter().flat_map(|(path, routes)| {
         let methods = routes.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters");

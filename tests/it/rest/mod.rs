@@ -3,6 +3,7 @@
 mod authors;
 mod authors_traces;
 mod descriptions;
+mod examples;
 mod exchange;
 mod late;
 mod limits;

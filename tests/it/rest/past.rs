@@ -16,6 +16,8 @@ use crate::support::{
     wire,
 };
 
+use super::authors_traces::Versions;
+
 on_every_database! {
     a_program_is_what_it_was_at_every_version_and_moment
     a_paper_is_what_it_was_at_every_version_and_moment
@@ -48,12 +50,19 @@ async fn look_back(name: &str, steps: usize) {
     let versions = trace.txns.len();
     let mut wanted: Vec<usize> = (0..200).map(|_| chance.below(versions + 1)).chain([0, 1, versions]).collect();
     wanted.sort_unstable();
-    let (mut text, mut at) = (Plain::default(), 0);
+    let (mut text, mut of_units, mut at) = (Plain::default(), Versions::default(), 0);
     let mut texts = Vec::new();
-    for version in wanted {
-        trace.txns[at..version].iter().flat_map(|step| &step.patches).for_each(|patch| text.apply(patch));
+    for (number, version) in wanted.into_iter().enumerate() {
+        for (step, made) in trace.txns[at..version].iter().zip(at as u64 + 1..) {
+            step.patches.iter().for_each(|patch| text.apply(patch));
+            of_units.edit(&trace::change(&step.patches), made);
+        }
         at = version;
         texts.push((version, text.to_string()));
+        if number % 40 == 2 || version == versions {
+            let blame = server.look(&format!("/v1/documents/{name}/blame?version={version}")).await.with(200);
+            assert_blames(&blame, (&text.to_string(), &of_units), &events);
+        }
     }
     for (version, text) in &texts {
         let then = server.look(&format!("/v1/documents/{name}?version={version}")).await.with(200);
@@ -91,6 +100,18 @@ async fn look_back(name: &str, steps: usize) {
     server.verify().await;
     let then = server.look(&format!("/v1/documents/{name}?version={version}")).await.with(200);
     assert!(then["content"] == text.as_str());
+}
+
+/// What is told of every piece is what is known of its units, and when that was is in the log.
+fn assert_blames(blame: &Value, (text, units): (&str, &Versions), events: &[Value]) {
+    let (mut told, mut versions) = (String::new(), Vec::new());
+    for run in blame["runs"].as_array().unwrap() {
+        let (piece, version) = (run["text"].as_str().unwrap(), run["version"].as_u64().unwrap());
+        told.push_str(piece);
+        versions.extend(std::iter::repeat_n(version, piece.encode_utf16().count()));
+        assert_eq!(run["time"], events[usize::try_from(version).unwrap() - 1]["time"], "{run}");
+    }
+    assert!(told == text && units.iter().eq(versions), "blame of version {}", blame["version"]);
 }
 
 /// What a change of the wire does, place by place; in the traces every unit is the same.

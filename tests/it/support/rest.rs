@@ -11,11 +11,12 @@ use super::{
     within,
 };
 
-/// An answer: its status, its headers, and its JSON (null where there is none).
+/// An answer: its status, its headers, its body, and the JSON in it (null where there is none).
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
     pub(crate) json: Value,
 }
 
@@ -90,7 +91,8 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     }
     let is_json = exchange.form.ends_with("json");
     let json = if body.is_empty() || !is_json { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-    Answer { status, headers, json }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Answer { status, headers, text, json }
 }
 
 /// Events as they come.

@@ -12,7 +12,9 @@ use scriptorium::protocol::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::support::wire::is_time;
-use play::{fits, play};
+use play::play;
+
+pub(crate) use play::fits;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -81,7 +83,7 @@ fn steps() -> Vec<Value> {
 
 /// Whether what was received says all that the reference does. What only the service knows may be anything of the same
 /// kind: moments, names that it makes, words for people, and how much text there is.
-fn covers(expected: &Value, got: &Value) -> bool {
+pub(crate) fn covers(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
         (Value::Object(expected), Value::Object(got)) => expected.iter().all(|(name, value)| {
             let is_free = matches!(&**name, "server_time" | "message" | "word_count" | "message_id" | "document");

@@ -210,7 +210,7 @@ fn assert_fits(name: &str, expected: &Value, got: &Value) {
 }
 
 /// Whether a value is as the example says.
-pub(super) fn fits(expected: &Value, got: &Value) -> bool {
+pub(crate) fn fits(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
         (Value::Object(expected), Value::Object(got)) => {
             expected.len() == got.len()
