@@ -2,14 +2,21 @@
 //!
 //! Writes a document edit by edit into a log with the snapshots that the service would save, and measures: the way to a
 //! random version (warm, and the first of each on a log just opened), the bytes of events and of snapshots per edit, the
-//! feed, `rebuild`, and who wrote what. Without a trace the edits are made up: at random places, three inserts for each deletion.
-//! `--postgres` is the server that `TEST_DATABASE_URL` names, in a schema of its own.
+//! feed, `rebuild`, who wrote what, and `export` and `import`, by a file from SQLite to Postgres or the other way, and back.
+//! Without a trace the edits are made up: at random places, three inserts for each deletion. `--postgres` writes them there:
+//! to the server that `TEST_DATABASE_URL` names, or a private one.
 
 #![expect(clippy::disallowed_methods, reason = "measures real time")]
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![expect(clippy::cast_precision_loss, reason = "a measurement has fewer digits than that")]
 
-use std::{error::Error, fs::File, io::BufReader, sync::Arc, time::Instant};
+#[path = "../tests/support/postgres.rs"]
+#[allow(clippy::unwrap_used, reason = "it serves tests, and fails where it stands")]
+mod postgres;
+#[path = "support/program.rs"]
+mod program;
+
+use std::{fs::File, io::BufReader, path::Path, process::Command, sync::Arc, time::Instant};
 
 use flate2::read::GzDecoder;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -24,9 +31,10 @@ use scriptorium::{
     text::{Attributes, Delta, Utf16},
 };
 use serde_json::{Value, json, value::to_raw_value};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use postgres::Schema;
+use program::Outcome;
 
 /// Events in one append.
 const BATCH: usize = 500;
@@ -58,8 +66,9 @@ async fn run() -> Outcome<()> {
         None => made_up(edits),
     };
     let folder = tempfile::tempdir()?;
-    let url =
-        if is_postgres { schema().await? } else { format!("sqlite://{}", folder.path().join("log.db").display()) };
+    let schema = Schema::make().await;
+    let file = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
+    let (url, other) = if is_postgres { (schema.url(), file("log.db")) } else { (file("log.db"), schema.url()) };
     let open = async || -> Outcome<EventLog> {
         let options = Options { url: url.clone(), readers: 4, lanes: 4, nats: None, metrics: Metrics::new() };
         Ok(EventLog::open(options).await?.keeping_history(every))
@@ -106,7 +115,24 @@ async fn run() -> Outcome<()> {
     log.rebuild_snapshots(&StreamName::document(&id), Seq(changes.len() as u64), |_| ()).await?;
     println!("rebuild  {:9.0} events per second", changes.len() as f64 / began.elapsed().as_secs_f64());
     log.close().await;
-    Ok(())
+    move_by_file(folder.path(), (&url, &other), changes.len())?;
+    move_by_file(folder.path(), (&other, &file("back.db")), changes.len())
+}
+
+/// By the commands, from the start of each to its end.
+fn move_by_file(folder: &Path, (from, to): (&str, &str), events: usize) -> Outcome<()> {
+    for (url, arguments) in [(from, ["export", "--output", "log.ndjson"].as_slice()), (to, &["import", "log.ndjson"])] {
+        let began = Instant::now();
+        let mut command = Command::new(program::path());
+        let output = command.args(arguments).current_dir(folder).env("DATABASE_URL", url).output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        let (kind, _) = url.split_once(':').ok_or("an address has a scheme")?;
+        let speed = events as f64 / began.elapsed().as_secs_f64();
+        println!("{} {kind:<8} {speed:9.0} events per second", arguments[0]);
+    }
+    Ok(std::fs::remove_file(folder.join("log.ndjson"))?)
 }
 
 /// Builds what is kept from the old events, and asks for the blame of random versions.
@@ -191,16 +217,6 @@ fn recorded(file: &str) -> Outcome<Vec<Delta<Utf16>>> {
     };
     let change = |step: &Value| step["patches"].as_array().into_iter().flatten().fold(Delta::new(), patch);
     Ok(trace["txns"].as_array().ok_or("the trace has no transactions")?.iter().map(change).collect())
-}
-
-async fn schema() -> Outcome<String> {
-    let server = std::env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL names no server")?;
-    let mut connection = PgConnection::connect(&server).await?;
-    let name = format!("bench_{}", uuid::Uuid::now_v7().simple());
-    sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await?;
-    println!("measured in the schema {name}, which stays");
-    let mark = if server.contains('?') { '&' } else { '?' };
-    Ok(format!("{server}{mark}options[search_path]={name}"))
 }
 
 /// Of the texts of all events, of all snapshots, and of all that is kept.

@@ -64,7 +64,7 @@ fn main() -> Outcome<()> {
 // --- nodes ---
 
 fn start(database: &str) -> Outcome<Program> {
-    Program::start(NODES_CORE, tempfile::tempdir()?, database)
+    Program::start(NODES_CORE, tempfile::tempdir()?, database, &[])
 }
 
 /// A connection that has been greeted, and the version that it was given.

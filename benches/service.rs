@@ -2,8 +2,9 @@
 //! acknowledgement with and without cursors moving, memory per idle connection, and opening a long document.
 //!
 //! `cargo bench --bench service -- [throughput] [latency] [presence] [memory] [connecting] [opening]` (all of them by default).
-//! `throughput 1x20x16` measures one load only: documents x clients x in flight. Another server than the one
-//! built here is measured where `SERVER` names its program.
+//! `throughput 1x20x16` measures one load only: documents x clients x in flight. `throughput --postgres 1,4` measures it on
+//! Postgres with so many lanes, on the server that `TEST_DATABASE_URL` names, or a private one; without arguments both
+//! databases are measured. Another service than the one built here is measured where `SERVER` names its program.
 //!
 //! The server runs as its own process on one core, this load generator on another (`taskset`), and the raw
 //! event log is measured in the same run on the server's core, with the batches that formed.
@@ -11,6 +12,9 @@
 #![expect(clippy::cast_precision_loss, reason = "a measurement has fewer digits than that")]
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
 
+#[path = "../tests/support/postgres.rs"]
+#[allow(clippy::unwrap_used, reason = "it serves tests, and fails where it stands")]
+mod postgres;
 #[path = "support/program.rs"]
 mod program;
 
@@ -37,12 +41,14 @@ use scriptorium::{
     telemetry::Metrics,
     text::{Attributes, Delta, Utf16},
 };
+use tempfile::TempDir;
 use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
+use postgres::Schema;
 use program::{Outcome, Program, pin_to};
 
 /// That of the service: the raw log is to have no other than the log in the service.
@@ -61,15 +67,17 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if arguments.first().is_some_and(|word| word == "raw") {
-        let number = |at: usize| -> Outcome<usize> { Ok(arguments.get(at).ok_or("raw STREAMS EVENTS PACE")?.parse()?) };
-        println!("{}", runtime.block_on(raw(number(1)?, number(2)?, number(3)?, number(4)?))?);
+        println!("{}", runtime.block_on(raw(&arguments[1..]))?);
         return Ok(());
     }
     pin_to(LOAD_CORE, std::process::id());
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|word| word == name);
     if wanted("throughput") {
         let chosen: Vec<_> = LOADS.into_iter().filter(|load| wanted(&name_of(load))).collect();
-        runtime.block_on(throughput(if chosen.is_empty() { &LOADS } else { &chosen }))?;
+        let loads = if chosen.is_empty() { &LOADS[..] } else { &chosen };
+        for place in places(&arguments)? {
+            runtime.block_on(throughput(place, loads))?;
+        }
     }
     if wanted("latency") {
         runtime.block_on(latency())?;
@@ -89,12 +97,74 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
+/// On which databases throughput is measured.
+fn places(arguments: &[String]) -> Outcome<Vec<Place>> {
+    let lanes = arguments.iter().skip_while(|word| *word != "--postgres").nth(1);
+    Ok(match lanes {
+        Some(lanes) => lanes.split(',').map(|lanes| Ok(Place::Postgres(lanes.parse()?))).collect::<Outcome<_>>()?,
+        None if arguments.is_empty() => vec![Place::Sqlite, Place::Postgres(1), Place::Postgres(4)],
+        None => vec![Place::Sqlite],
+    })
+}
+
+// --- where it is stored ---
+
+#[derive(Clone, Copy)]
+enum Place {
+    Sqlite,
+    /// With so many lanes.
+    Postgres(u32),
+}
+
+/// An empty database, gone with this.
+enum Database {
+    File(TempDir),
+    Schema(Schema),
+}
+
+impl Place {
+    async fn make(self) -> Outcome<Database> {
+        Ok(match self {
+            Self::Sqlite => Database::File(tempfile::tempdir()?),
+            Self::Postgres(_) => Database::Schema(Schema::make().await),
+        })
+    }
+
+    const fn lanes(self) -> u32 {
+        match self {
+            Self::Sqlite => 1,
+            Self::Postgres(lanes) => lanes,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Sqlite => "SQLite".to_owned(),
+            Self::Postgres(1) => "Postgres with 1 lane".to_owned(),
+            Self::Postgres(lanes) => format!("Postgres with {lanes} lanes"),
+        }
+    }
+}
+
+impl Database {
+    fn url(&self) -> String {
+        match self {
+            Self::File(folder) => sqlite(folder.path()),
+            Self::Schema(schema) => schema.url(),
+        }
+    }
+}
+
+fn sqlite(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("bench.db").display())
+}
+
 // --- the server under test ---
 
 /// On SQLite, in a folder.
-fn start(directory: tempfile::TempDir) -> Outcome<Program> {
-    let database = format!("sqlite://{}", directory.path().join("bench.db").display());
-    Program::start(SERVER_CORE, directory, &database)
+fn start(folder: TempDir) -> Outcome<Program> {
+    let database = sqlite(folder.path());
+    Program::start(SERVER_CORE, folder, &database, &[])
 }
 
 async fn connect(server: &Program, document: &str, client: &str) -> Outcome<WebSocketStream<TcpStream>> {
@@ -290,8 +360,10 @@ async fn typists(server: &Program, load: &Load, tally: &Arc<Tally>) -> Outcome<J
     Ok(typists)
 }
 
-async fn drive(load: &Load) -> Outcome<Measured> {
-    let server = start(tempfile::tempdir()?)?;
+async fn drive(place: Place, load: &Load) -> Outcome<Measured> {
+    let database = place.make().await?;
+    let lanes = ("DATABASE__LANES", place.lanes().to_string());
+    let server = Program::start(SERVER_CORE, tempfile::tempdir()?, &database.url(), &[lanes])?;
     let tally = Arc::new(Tally::default());
     let mut typists = typists(&server, load, &tally).await?;
     tokio::time::sleep(WARM_UP).await;
@@ -340,11 +412,12 @@ async fn drive(load: &Load) -> Outcome<Measured> {
 }
 
 impl Measured {
-    /// The batch that formed: how many streams in a commit, and how many events of each.
+    /// The batch that formed: how many streams in the commits of all lanes together, and how many events of each.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-    fn batch(&self) -> (usize, usize) {
+    fn batch(&self, place: Place, documents: usize) -> (usize, usize) {
         let streams = self.streams_per_commit.round().max(1.0);
-        (streams as usize, (self.edits_per_commit / streams).round().max(1.0) as usize)
+        let events = (self.edits_per_commit / streams).round().max(1.0) as usize;
+        (documents.min(streams as usize * place.lanes() as usize), events)
     }
 }
 
@@ -359,8 +432,11 @@ fn name_of((documents, clients, in_flight): &(usize, usize, usize)) -> String {
     format!("{documents}x{clients}x{in_flight}")
 }
 
-async fn throughput(loads: &[(usize, usize, usize)]) -> Outcome<()> {
-    println!("acknowledged durable edits per second, server on one core, load on another; medians of {ROUNDS} rounds");
+async fn throughput(place: Place, loads: &[(usize, usize, usize)]) -> Outcome<()> {
+    println!(
+        "acknowledged durable edits per second on {}, server on one core, load on another; medians of {ROUNDS} rounds",
+        place.name()
+    );
     println!(
         "| load | edits/s | p50 ms | p99 ms | edits per commit | raw log at that batch/s | part of raw | server's core | server µs per edit | load's core |"
     );
@@ -369,9 +445,9 @@ async fn throughput(loads: &[(usize, usize, usize)]) -> Outcome<()> {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             // One right after the other: the machine's own speed changes from minute to minute.
-            let measured = drive(&Load { documents, clients, in_flight, pace: Duration::ZERO, moves: None }).await?;
-            let (streams, events) = measured.batch();
-            let raw = raw_in_a_process(streams, clients, events, 0)?.per_second;
+            let load = Load { documents, clients, in_flight, pace: Duration::ZERO, moves: None };
+            let measured = drive(place, &load).await?;
+            let raw = raw_in_a_process(place, (measured.batch(place, documents), clients), 0).await?.per_second;
             rounds.push((measured.per_second / raw, measured, raw));
         }
         let rate = median(rounds.iter().map(|(_, measured, _)| measured.per_second));
@@ -407,8 +483,9 @@ async fn latency() -> Outcome<()> {
         let pace = Duration::from_secs_f64(f64::from(u32::try_from(people)?) / 500.0);
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            let measured = drive(&Load { documents, clients, in_flight: 1, pace, moves: None }).await?;
-            let raw = raw_in_a_process(documents, clients, 1, 500)?;
+            let load = Load { documents, clients, in_flight: 1, pace, moves: None };
+            let measured = drive(Place::Sqlite, &load).await?;
+            let raw = raw_in_a_process(Place::Sqlite, ((documents, 1), clients), 500).await?;
             rounds.push((
                 percentile(&measured.latencies, 50),
                 percentile(&measured.latencies, 99),
@@ -437,7 +514,7 @@ async fn presence() -> Outcome<()> {
     for _ in 0..ROUNDS {
         for (moves, rounds) in [(None, &mut still), (Some(Duration::from_millis(50)), &mut moving)] {
             let load = Load { documents: 1, clients: 50, in_flight: 1, pace: Duration::from_millis(500), moves };
-            let measured = drive(&load).await?;
+            let measured = drive(Place::Sqlite, &load).await?;
             let latencies = &measured.latencies;
             rounds.push([
                 percentile(latencies, 50),
@@ -548,7 +625,7 @@ async fn opening() -> Outcome<()> {
 }
 
 async fn refold(directory: &Path, expected: &Document) -> Outcome<()> {
-    let log = open(directory).await?;
+    let log = open(&sqlite(directory), 1).await?;
     let stream = StreamName::document(&DocumentId::parse("long")?);
     let started = Instant::now();
     let (mut folded, mut deltas) = (Document::new(), Vec::new());
@@ -591,11 +668,19 @@ struct Raw {
     p99: f64,
 }
 
-fn raw_in_a_process(streams: usize, clients: usize, events: usize, pace: usize) -> Outcome<Raw> {
+/// In a process on the server's core, with a number of streams and of events in each append.
+async fn raw_in_a_process(
+    place: Place,
+    ((streams, events), clients): ((usize, usize), usize),
+    pace: usize,
+) -> Outcome<Raw> {
+    let database = place.make().await?;
+    let numbers = [place.lanes() as usize, streams, clients, events, pace].map(|number| number.to_string());
     let output = Command::new("taskset")
         .args(["-c", SERVER_CORE])
         .arg(std::env::current_exe()?)
-        .args(["raw".to_owned(), streams.to_string(), clients.to_string(), events.to_string(), pace.to_string()])
+        .args(["raw", &database.url()])
+        .args(numbers)
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
@@ -607,9 +692,11 @@ fn raw_in_a_process(streams: usize, clients: usize, events: usize, pace: usize) 
 
 /// Appends `events` at a time to each of `streams`, as fast as it goes or `pace` appends a second in all. They are what
 /// as many `clients` of each stream would have written.
-async fn raw(streams: usize, clients: usize, events: usize, pace: usize) -> Outcome<String> {
-    let directory = tempfile::tempdir()?;
-    let log = open(directory.path()).await?;
+async fn raw(arguments: &[String]) -> Outcome<String> {
+    let (url, numbers) = arguments.split_first().ok_or("raw URL LANES STREAMS CLIENTS EVENTS PACE")?;
+    let numbers: Vec<usize> = numbers.iter().map(|word| word.parse()).collect::<Result<_, _>>()?;
+    let [lanes, streams, clients, events, pace] = numbers[..] else { return Err("raw takes five numbers".into()) };
+    let log = open(url, u32::try_from(lanes)?).await?;
     let mut writers = JoinSet::new();
     let end = Instant::now() + WARM_UP + MEASURED;
     let measure_from = Instant::now() + WARM_UP;
@@ -655,9 +742,8 @@ async fn raw(streams: usize, clients: usize, events: usize, pace: usize) -> Outc
     Ok(format!("{per_second} {} {}", percentile(&latencies, 50), percentile(&latencies, 99)))
 }
 
-async fn open(directory: &Path) -> Outcome<EventLog> {
-    let url = format!("sqlite://{}", directory.join("bench.db").display());
-    Ok(EventLog::open(Options { url, readers: 2, lanes: 4, nats: None, metrics: Metrics::new() }).await?)
+async fn open(url: &str, lanes: u32) -> Outcome<EventLog> {
+    Ok(EventLog::open(Options { url: url.to_owned(), readers: 2, lanes, nats: None, metrics: Metrics::new() }).await?)
 }
 
 /// An edit as a client's, `version` the place that it got.
@@ -684,7 +770,7 @@ fn event(client: &str, version: u64, position: usize) -> Outcome<(NewEvent, Delt
 
 /// A document typed character by character, with a jump now and then; a snapshot 900 events before its end.
 async fn write_history(directory: &Path, edits: u64) -> Outcome<Document> {
-    let log = open(directory).await?;
+    let log = open(&sqlite(directory), 1).await?;
     let stream = StreamName::document(&DocumentId::parse("long")?);
     let mut random = SmallRng::seed_from_u64(1);
     let (mut document, mut position) = (Document::new(), 0_usize);

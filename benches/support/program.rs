@@ -13,7 +13,12 @@ use tokio::net::TcpStream;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A service that runs. Another program than the one built here where `SERVER` names one.
+/// The program: the one built here, or another one where `SERVER` names it.
+pub(crate) fn path() -> String {
+    std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_scriptorium").to_owned())
+}
+
+/// A service that runs.
 pub(crate) struct Program {
     child: Child,
     address: String,
@@ -21,11 +26,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it on a core, in a folder, on a database there or elsewhere.
-    pub(crate) fn start(core: &str, home: TempDir, database: &str) -> Outcome<Self> {
-        let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_scriptorium").to_owned());
+    /// Starts it on a core, in a folder, on a database there or elsewhere, with settings such as `("DATABASE__LANES", "1")`.
+    pub(crate) fn start(core: &str, home: TempDir, database: &str, settings: &[(&str, String)]) -> Outcome<Self> {
         let mut child = Command::new("taskset")
-            .args(["-c", core, &program, "serve"])
+            .args(["-c", core, &path(), "serve"])
             .current_dir(home.path())
             .env("DATABASE_URL", database)
             .env("SCRIPTORIUM__SERVER__LISTEN", "127.0.0.1:0")
@@ -33,6 +37,7 @@ impl Program {
             .env("SCRIPTORIUM__LIMITS__ADDRESS_CONNECTIONS", "off")
             .env("SCRIPTORIUM__LOG__FORMAT", "json")
             .env("SCRIPTORIUM__LOG__LEVEL", "warn,scriptorium::app=info")
+            .envs(settings.iter().map(|(name, value)| (format!("SCRIPTORIUM__{name}"), value)))
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
