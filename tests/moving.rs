@@ -133,9 +133,9 @@ async fn a_log_moves_by_a_file_and_is_the_same_to_the_letter() {
     assert!(!place.file("log.ndjson.partial").exists());
 
     let import = || place.run("to.db", &["import", "log.ndjson"]).fine();
-    assert_eq!(import(), "imported 500 events, 0 were there already; up to position 500 of the export\n");
+    assert_eq!(import(), "imported 500 events, 0 there already; up to position 500 of the export\n");
     assert_eq!(contents(&place.url("to.db")).await, contents(&place.url("from.db")).await);
-    assert_eq!(import(), "imported 0 events, 500 were there already; up to position 500 of the export\n");
+    assert_eq!(import(), "imported 0 events, 500 there already; up to position 500 of the export\n");
     assert_eq!(contents(&place.url("to.db")).await, contents(&place.url("from.db")).await);
     assert!(place.run("to.db", &["verify"]).fine().ends_with("500 events, 0 snapshots: 0 differences\n"));
     place.run("to.db", &["export", "--output", "again.ndjson"]).fine();
@@ -154,10 +154,10 @@ async fn a_log_moves_by_a_pipe_and_what_came_later_follows() {
         assert!(export.wait().unwrap().success());
         Done::from(import).fine()
     };
-    assert_eq!(pipe("0"), "imported 100 events, 0 were there already; up to position 100 of the export\n");
+    assert_eq!(pipe("0"), "imported 100 events, 0 there already; up to position 100 of the export\n");
     write(&log, 50).await;
-    assert_eq!(pipe("90"), "imported 50 events, 10 were there already; up to position 150 of the export\n");
-    assert_eq!(pipe("150"), "imported 0 events, 0 were there already; up to position 150 of the export\n");
+    assert_eq!(pipe("90"), "imported 50 events, 10 there already; up to position 150 of the export\n");
+    assert_eq!(pipe("150"), "imported 0 events, 0 there already; up to position 150 of the export\n");
     assert_eq!(contents(&place.url("to.db")).await, contents(&place.url("from.db")).await);
 }
 
@@ -276,9 +276,9 @@ async fn a_log_moves_from_sqlite_to_postgres_and_back() {
 
     run(&from, &["export", "--output", "there.ndjson"]);
     let imported = run(&postgres, &["import", "there.ndjson"]);
-    assert!(imported.starts_with("imported 3000 events, 0 were there already"), "{imported}");
+    assert!(imported.starts_with("imported 3000 events, 0 there already"), "{imported}");
     assert!(run(&postgres, &["verify"]).ends_with("3 streams, 3000 events, 0 snapshots: 0 differences\n"));
-    assert!(run(&postgres, &["import", "there.ndjson"]).starts_with("imported 0 events, 3000 were there already"));
+    assert!(run(&postgres, &["import", "there.ndjson"]).starts_with("imported 0 events, 3000 there already"));
 
     run(&postgres, &["export", "--output", "back.ndjson"]);
     run(&back, &["import", "back.ndjson"]);

@@ -55,7 +55,9 @@ impl Export {
         match (self.json, &self.output) {
             (true, Some(_)) => output::json(&done)?,
             (true, None) => output::note(done),
-            (false, _) => output::note(format_args!("exported {events} events, up to position {to}")),
+            (false, _) => {
+                output::note(format_args!("exported {}, up to position {to}", output::count(events, "event")));
+            }
         }
         Ok(())
     }

@@ -61,8 +61,9 @@ impl Import {
             output::json(&json!({"imported": appended, "present": present, "position": last}))?;
             return Ok(());
         }
+        let appended = output::count(appended, "event");
         output::line(format_args!(
-            "imported {appended} events, {present} were there already; up to position {last} of the export"
+            "imported {appended}, {present} there already; up to position {last} of the export"
         ))?;
         Ok(())
     }

@@ -40,6 +40,11 @@ pub(super) fn note(what: impl Display) {
     let _written = writeln!(io::stderr(), "{what}");
 }
 
+/// So many of something.
+pub(super) fn count<N: Copy + Display + From<u8> + PartialEq>(number: N, one: &str) -> String {
+    if number == N::from(1) { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 /// Says on standard error what went wrong.
 pub(super) fn error(why: &str) {
     // Where standard error is closed there is nobody left to tell.

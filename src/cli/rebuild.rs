@@ -93,14 +93,18 @@ impl Rebuild {
         if self.json {
             output::json(&json!({"documents": rebuilt, "failed": failed}))?;
         } else {
-            output::line(format_args!("{rebuilt} documents rebuilt"))?;
+            output::line(format_args!("{} rebuilt", output::count(rebuilt, "document")))?;
         }
         verdict(failed)
     }
 }
 
 fn verdict(failed: u64) -> Result<(), Failure> {
-    if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} streams could not be rebuilt"))) }
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{} could not be rebuilt", output::count(failed, "stream"))))
+    }
 }
 
 /// Builds a projection anew and puts it in use; answers how many streams could not be folded.

@@ -72,11 +72,13 @@ impl Verify {
             output::json(&json!({"verified": counts, "differences": differences}))?;
         } else {
             if tombstones > 0 {
-                output::line(format_args!("{tombstones} documents are erased; their tombstones stay"))?;
+                let erased = output::count(tombstones, "document");
+                output::line(format_args!("{erased} erased: a tombstone is all that is left of each"))?;
             }
-            output::line(format_args!(
-                "verified {streams} streams, {events} events, {snapshots} snapshots: {differences} differences"
-            ))?;
+            let (streams, events) = (output::count(streams, "stream"), output::count(events, "event"));
+            let snapshots = output::count(snapshots, "snapshot");
+            let found = output::count(differences, "difference");
+            output::line(format_args!("verified {streams}, {events}, {snapshots}: {found}"))?;
         }
         if differences == 0 { Ok(()) } else { Err(Failure::failed("what is stored is not what it should be")) }
     }

@@ -85,6 +85,7 @@ const FIRST_PART: usize = 128;
 const PART_BYTES: usize = 1 << 20;
 /// The same for whole events, each of which may be as long as a message.
 const FIRST_ROWS: usize = 16;
+const MOST_ROWS: usize = 256;
 
 /// Where the log is and how it is opened.
 #[derive(Debug, Clone)]
@@ -224,7 +225,7 @@ impl EventLog {
             if is_end {
                 break;
             }
-            part *= 2;
+            part = MOST_ROWS.min(part * 2);
         }
         Ok(recorded)
     }

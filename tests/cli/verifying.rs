@@ -68,9 +68,9 @@ async fn rebuild_mends_snapshots_and_keeps_going_past_a_damaged_document() {
     scene.tamper("UPDATE snapshots SET content = 'rubbish', seq = seq - 1").await;
     scene.tamper("UPDATE events SET body = 'rubbish' WHERE stream = 1 AND seq = 2").await;
     let rebuild = scene.run(&["rebuild"]);
-    assert_eq!(rebuild.out, "1 documents rebuilt\n");
+    assert_eq!(rebuild.out, "1 document rebuilt\n");
     assert!(rebuild.failed(1).contains("event 2 of document:a is damaged"));
-    assert_eq!(scene.run(&["rebuild", "--document", "b"]).fine(), "1 documents rebuilt\n");
+    assert_eq!(scene.run(&["rebuild", "--document", "b"]).fine(), "1 document rebuilt\n");
     assert!(scene.run(&["rebuild", "--document", "c"]).failed(1).contains("has no events"));
     let stored = scene.log.saved_snapshots(&StreamName::parse("document:b").unwrap()).await.unwrap();
     assert_eq!(stored.iter().map(|saved| (saved.seq, saved.snapshot.is_ok())).collect::<Vec<_>>(), [(Seq(1), true)]);

@@ -105,7 +105,7 @@ impl Form for Contributions {
 }
 
 /// Events that are folded before others get a turn.
-const PAGE: usize = 500;
+const PAGE: usize = 2_000;
 
 /// How hard to work, and who hears of it.
 pub struct Effort<'a> {

@@ -1,6 +1,12 @@
 //! The statements that only SQLite accepts.
 
-use crate::event_log::{port::Rewritten, sql::after_place};
+use crate::{
+    domain::{Seq, Timestamp, Version},
+    event_log::{
+        port::{Rewritten, Row},
+        sql::after_place,
+    },
+};
 
 pub(super) const HEADS: &str =
     "SELECT seq, version, recorded_at, erased, name, id FROM streams WHERE name IN (SELECT value FROM json_each($1))";
@@ -24,6 +30,36 @@ pub(super) const BODIES_JOINED: &str = concat!(
     after_place!(),
     ")"
 );
+
+/// The same for whole events. What stands between them, and between the fields of each, is in no JSON and in no name.
+pub(super) const ROWS_JOINED: &str = concat!(
+    "SELECT count(*), max(seq), group_concat(version || char(31) || recorded_at || char(31) || message_id || char(31) ||
+        body || char(31) || cause, char(30))
+    FROM (SELECT seq, version, recorded_at, message_id, body, cause FROM events",
+    after_place!(),
+    ")"
+);
+
+/// The events of [`ROWS_JOINED`] that come after a place; `None` if one of them is none.
+pub(super) fn split(after: Seq, joined: &[u8]) -> Option<Vec<Row>> {
+    let rows = joined.split(|byte| *byte == 30).zip(after.0 + 1..);
+    rows.map(|(row, seq)| {
+        let mut fields = row.split(|byte| *byte == 31);
+        let mut field = || fields.next();
+        let (version, recorded_at, message_id, body, cause) = (field()?, field()?, field()?, field()?, field()?);
+        let number = |digits: &[u8]| str::from_utf8(digits).ok()?.parse::<i64>().ok();
+        let row = Row {
+            seq: Seq(seq),
+            version: Version(u64::try_from(number(version)?).ok()?),
+            message_id: message_id.to_vec(),
+            recorded_at: Timestamp(number(recorded_at)?),
+            body: body.to_vec(),
+            cause: cause.to_vec(),
+        };
+        fields.next().is_none().then_some(row)
+    })
+    .collect()
+}
 
 /// A list of texts as one value, for `json_each`.
 pub(super) fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {

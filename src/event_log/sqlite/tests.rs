@@ -242,6 +242,9 @@ async fn a_damaged_event_names_itself_and_the_others_stay_readable() {
         ("UPDATE events SET body = '[\"edited.9\",1]' WHERE seq = 7", "\"edited.9\" is not a known form"),
         ("UPDATE events SET body = '[\"edited.1\"' || char(10) || ',1]' || char(10) WHERE seq = 7", ""),
         ("UPDATE events SET body = CAST(x'5B22FF225D' AS TEXT) WHERE seq = 7", ""),
+        // What stands between whole events when they are read together, and between their parts.
+        ("UPDATE events SET body = body || char(30) || body WHERE seq = 7", ""),
+        ("UPDATE events SET body = body || char(31) || body WHERE seq = 7", ""),
         ("DELETE FROM events WHERE seq = 7", "it is missing"),
     ] {
         let (log, directory) = fresh().await;

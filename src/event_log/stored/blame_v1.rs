@@ -55,7 +55,7 @@ impl Read {
     /// The state as of an event.
     pub(super) fn as_of(&self, seq: Seq) -> Result<Blame, Why> {
         let mut before = (0_i64, 0_i64);
-        let runs = self.numbers.as_chunks::<4>().0.iter().map(|[length, author, version, time]| {
+        let mut run = |[length, author, version, time]: &[i64; 4]| {
             before = (before.0.wrapping_add(*version), before.1.wrapping_add(*time));
             let author = usize::try_from(*author).ok().and_then(|number| self.authors.get(number));
             Some(Run {
@@ -64,8 +64,14 @@ impl Read {
                 version: Version(u64::try_from(before.0).ok()?),
                 time: Timestamp(before.1),
             })
+        };
+        let mut is_sound = true;
+        let runs = self.numbers.as_chunks::<4>().0.iter().map_while(|numbers| {
+            let run = run(numbers);
+            is_sound = run.is_some();
+            run
         });
-        let runs: Option<Vec<_>> = runs.collect();
-        Ok(Blame::restore(seq, runs.ok_or("a run has an impossible length, author or version")?))
+        let blame = Blame::restore(seq, runs);
+        if is_sound { Ok(blame) } else { Err("a run has an impossible length, author or version".into()) }
     }
 }

@@ -41,11 +41,17 @@ pub struct Run<'a> {
 }
 
 impl Blame {
-    /// A state as of a place, from its runs.
+    /// A state as of a place, from its runs, none of which is empty.
     pub fn restore<'a>(seq: Seq, runs: impl IntoIterator<Item = Run<'a>>) -> Self {
-        let mut blame = Self { seq, ..Self::default() };
+        let (mut blame, mut last) = (Self { seq, ..Self::default() }, None);
         for Run { length, author, version, time } in runs {
-            let from = Origin { author: blame.number(author), version: version.0, time: time.0 };
+            // Nearly always the same one again.
+            let number = match last {
+                Some((known, number)) if known == author => number,
+                _ => blame.number(author),
+            };
+            last = Some((author, number));
+            let from = Origin { author: number, version: version.0, time: time.0 };
             blame.runs.push(Piece { length, from });
         }
         blame

@@ -62,7 +62,13 @@ impl Runs {
 
     /// Appends; for building it from the left.
     pub(super) fn push(&mut self, piece: Piece) {
-        self.insert(self.length, piece);
+        if self.chunks.last().is_none_or(|last| last.pieces.len() >= CHUNK) {
+            self.chunks.push(Chunk::default());
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(piece);
+            self.length += piece.length as usize;
+        }
     }
 
     /// Inserts at a place inside of the text or at its end.
@@ -115,6 +121,14 @@ impl Runs {
 }
 
 impl Chunk {
+    fn push(&mut self, piece: Piece) {
+        self.length += piece.length as usize;
+        match self.pieces.last_mut() {
+            Some(last) if last.from == piece.from => last.length += piece.length,
+            _ => self.pieces.push(piece),
+        }
+    }
+
     /// Answers the second half if it has become too long.
     fn insert(&mut self, at: usize, piece: Piece) -> Option<Self> {
         let (mut index, mut before) = (0, 0);

@@ -7,7 +7,7 @@ use serde_json::{json, value::to_raw_value};
 
 use super::*;
 use crate::{
-    domain::{Cause, ClientId, Edited, PositionEncoding},
+    domain::{Cause, ClientId, CommentCause, CommentChange, CommentId, Commented, Edited, PositionEncoding, ThreadId},
     text::{Attributes, Priority},
 };
 
@@ -176,6 +176,9 @@ fn a_long_text_of_many_hands_is_told_right_and_in_short_chunks() {
     }
     assert_eq!(units(&blame), plain.0);
     assert!(blame.runs.is_in_short_chunks());
+    let runs: Vec<_> = blame.runs().collect();
+    let mut blame = Blame::restore(blame.seq(), runs);
+    assert!(blame.runs.is_in_short_chunks());
     let mut version = 6_001;
     while !plain.0.is_empty() {
         let at = chance(plain.0.len() - 1);
@@ -187,6 +190,28 @@ fn a_long_text_of_many_hands_is_told_right_and_in_short_chunks() {
     }
     fold(&mut blame, version, &edited(Delta::new().insert("z", Attributes::NONE), 2));
     assert_eq!(units(&blame), [(2, version)]);
+}
+
+#[test]
+fn what_is_said_about_a_text_moves_the_place_and_nothing_else() {
+    let mut blame = Blame::default();
+    fold(&mut blame, 1, &edited(Delta::new().insert("abc", Attributes::NONE), 0));
+    let before = units(&blame);
+    let (comment, thread) = (CommentId::parse("c").unwrap(), ThreadId::parse("t").unwrap());
+    let said = Commented {
+        change: CommentChange::Resolved { comment, thread },
+        by: UserId::parse("ben").unwrap(),
+        at: time(1),
+    };
+    let cause = CommentCause {
+        client: ClientId::parse("c").unwrap(),
+        base: None,
+        encoding: PositionEncoding::Utf16,
+        received: to_raw_value(&json!({})).unwrap().into(),
+    };
+    let event = Event::Commented(said, Arc::new(cause));
+    blame.fold(&Happened { seq: Seq(2), version: Version(1), at: time(2), event: &event }).unwrap();
+    assert_eq!((blame.seq(), units(&blame)), (Seq(2), before));
 }
 
 #[test]

@@ -68,19 +68,22 @@ pub(super) fn document() -> Value {
                 over HTTP are described by /openapi.json.",
         },
         "defaultContentType": "application/json",
-        "servers": {
-            "here": {
-                "host": "{host}",
-                "protocol": "ws",
-                "description": "The service that this was asked of; `wss` where a proxy in front of it has TLS.",
-                "variables": {"host": {"default": "127.0.0.1:8080", "description": "Its name and port."}},
-                "security": security().keys().map(|name| json!({"$ref": format!("#/components/securitySchemes/{name}")}))
-                    .collect::<Value>(),
-            },
-        },
+        "servers": {"here": server()},
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": schemas, "securitySchemes": security()},
+    })
+}
+
+fn server() -> Value {
+    let schemes = security();
+    let references = schemes.keys().map(|name| json!({"$ref": format!("#/components/securitySchemes/{name}")}));
+    json!({
+        "host": "{host}",
+        "protocol": "ws",
+        "description": "The service that this was asked of; `wss` where a proxy in front of it has TLS.",
+        "variables": {"host": {"default": "127.0.0.1:8080", "description": "Its name and port."}},
+        "security": references.collect::<Value>(),
     })
 }
 

@@ -124,7 +124,7 @@ async fn what_is_shown_of_the_routes_happens_so() {
             // Of what is long a part is shown.
             Some(text) if path == "/metrics" => text.lines().all(|line| got.text.lines().any(|other| other == line)),
             Some(text) => got.text == text,
-            None if path.ends_with(".json") => covers(expected, &got.json),
+            None if matches!(path, "/openapi.json" | "/asyncapi.json") => covers(expected, &got.json),
             None => fits(expected, &got.json),
         };
         assert!(is_so, "{method} {path}: expected\n{expected:#}\ngot\n{}", got.text);

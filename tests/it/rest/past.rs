@@ -34,6 +34,7 @@ async fn a_paper_is_what_it_was_at_every_version_and_moment() {
 /// Edits that a test writes; the whole of a recorded one with `LONG_TRACES=1`.
 const SHORT: usize = 8_000;
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn look_back(name: &str, steps: usize) {
     let mut trace = trace::sequential(name, steps);
     if number_from_env("LONG_TRACES", 0) == 0 {
