@@ -3,12 +3,9 @@
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
-    cluster::{
-        ground::{place, through},
-        proxy::Proxy,
-    },
+    cluster::ground::{place, through},
     postgres_faults::{Writer, expect_acks, expect_all_there, write_while},
-    support::{postgres::OwnServer, server::Server, within},
+    support::{postgres::OwnServer, proxy::Proxy, server::Server, within},
 };
 
 /// A primary whose commits wait for a standby.

@@ -1,13 +1,15 @@
-//! A wire that a test can hold, cut, or make deaf.
+//! A wire that a test can slow down, hold, cut, make deaf, or lose.
 
 #![allow(clippy::disallowed_methods, reason = "a test is its own root task, and its tasks end with it")]
+#![allow(dead_code, reason = "each test program uses its part of it")]
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
     sync::watch,
+    time::sleep,
 };
 
 /// What is at the other end.
@@ -22,17 +24,32 @@ pub(crate) enum Place {
 pub(crate) enum Way {
     /// Passes them on.
     Open,
-    /// Keeps them, both ways, until it is opened again.
+    /// Passes them on, [`LATE`].
+    Slow,
+    /// Keeps them, both ways, until it is opened again: a network that is away for a while.
     Held,
     /// Passes on what is asked, and keeps the answers.
     Deaf,
+    /// They vanish, and nobody is told. Connections that were there stay, and are silent for ever, also when the way is
+    /// open again: a network that has forgotten them. Only then does one end learn that the other has gone.
+    Lost,
+    /// Connections end, and new ones are refused.
+    Cut,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// How far away what is slow is.
+const LATE: Duration = Duration::from_millis(60);
+
+#[derive(Debug, Clone)]
 struct State {
     way: Way,
-    /// Connections of an older one are cut.
-    generation: u64,
+    /// New connections lead there.
+    place: Place,
+    /// Counts what happens to connections; each remembers when it came.
+    now: u64,
+    /// Older connections are cut, or lost.
+    cut: u64,
+    lost: u64,
 }
 
 /// The wire; it is cut for good when this is dropped.
@@ -45,14 +62,14 @@ impl Proxy {
     pub(crate) async fn to(place: Place) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, seen) = watch::channel(State { way: Way::Open, generation: 0 });
+        let (state, seen) = watch::channel(State { way: Way::Open, place, now: 0, cut: 0, lost: 0 });
         tokio::spawn(async move {
             let mut end = seen.clone();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let Ok((client, _)) = accepted else { return };
-                        tokio::spawn(carry(client, place.clone(), seen.clone()));
+                        tokio::spawn(carry(client, seen.clone()));
                     }
                     gone = end.changed() => if gone.is_err() { return },
                 }
@@ -66,42 +83,62 @@ impl Proxy {
     }
 
     pub(crate) fn set(&self, way: Way) {
-        self.state.send_modify(|state| state.way = way);
+        self.state.send_modify(|state| {
+            state.now += 1;
+            if way == Way::Cut {
+                state.cut = state.now;
+            }
+            // Those that came while it was lost have said something by now, and it is not found again.
+            if way == Way::Lost || state.way == Way::Lost {
+                state.lost = state.now;
+            }
+            state.way = way;
+        });
     }
 
     /// Ends all connections; new ones may come.
     pub(crate) fn cut(&self) {
-        self.state.send_modify(|state| state.generation += 1);
+        self.state.send_modify(|state| {
+            state.now += 1;
+            state.cut = state.now;
+        });
+    }
+
+    /// New connections lead there from now on.
+    pub(crate) fn lead_to(&self, place: Place) {
+        self.state.send_modify(|state| state.place = place);
     }
 }
 
-async fn carry(client: TcpStream, place: Place, seen: watch::Receiver<State>) {
-    let generation = seen.borrow().generation;
-    let (asks, hears) = client.into_split();
+async fn carry(client: TcpStream, seen: watch::Receiver<State>) {
+    let State { way, place, now, .. } = seen.borrow().clone();
+    if way == Way::Cut {
+        return;
+    }
     match place {
         Place::Tcp(address) => {
             let Ok(server) = TcpStream::connect(address).await else { return };
-            let (answers, takes) = server.into_split();
-            both((asks, takes), (answers, hears), &seen, generation).await;
+            both(client.into_split(), server.into_split(), &seen, now).await;
         }
         Place::Unix(path) => {
             let Ok(server) = UnixStream::connect(path).await else { return };
-            let (answers, takes) = server.into_split();
-            both((asks, takes), (answers, hears), &seen, generation).await;
+            both(client.into_split(), server.into_split(), &seen, now).await;
         }
     }
 }
 
 async fn both(
-    (asks, takes): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    (answers, hears): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    (asks, hears): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    (answers, takes): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     seen: &watch::Receiver<State>,
-    generation: u64,
+    came: u64,
 ) {
+    let mut cut = seen.clone();
     // Whichever end goes first takes the other with it.
     tokio::select! {
-        () = pump(asks, takes, seen.clone(), generation, &[Way::Open, Way::Deaf]) => (),
-        () = pump(answers, hears, seen.clone(), generation, &[Way::Open]) => (),
+        () = pump(asks, takes, seen.clone(), came, &[Way::Open, Way::Slow, Way::Deaf]) => (),
+        () = pump(answers, hears, seen.clone(), came, &[Way::Open, Way::Slow]) => (),
+        _cut_or_over = cut.wait_for(|state| came < state.cut) => (),
     }
 }
 
@@ -109,27 +146,23 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut seen: watch::Receiver<State>,
-    generation: u64,
+    came: u64,
     passes: &[Way],
 ) {
     let mut bytes = vec![0; 64 << 10];
-    let mut cut = seen.clone();
     loop {
-        let count = tokio::select! {
-            read = from.read(&mut bytes) => read.unwrap_or(0),
-            _gone = cut.wait_for(|state| state.generation != generation) => 0,
-        };
-        if count == 0 {
+        let count = from.read(&mut bytes).await.unwrap_or(0);
+        let is_lost = |state: &State| count > 0 && (state.way == Way::Lost || came < state.lost);
+        let Ok(is_lost) =
+            seen.wait_for(|state| is_lost(state) || passes.contains(&state.way)).await.map(|state| is_lost(&state))
+        else {
             return;
-        }
-        let is_cut = match seen.wait_for(|state| state.generation != generation || passes.contains(&state.way)).await {
-            Ok(state) => state.generation != generation,
-            Err(_) => true,
         };
-        if is_cut {
-            return;
+        if seen.borrow().way == Way::Slow {
+            sleep(LATE).await;
         }
-        if to.write_all(&bytes[..count]).await.is_err() {
+        // An end that has gone is noticed when the way is open.
+        if count == 0 || !is_lost && to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }

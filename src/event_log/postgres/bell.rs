@@ -53,7 +53,7 @@ impl Ringer {
     async fn tell(&mut self, told: &str) -> Result<(), Unavailable> {
         let patience = self.settings.patience;
         let alive = match self.idle.take() {
-            Some(idle) => idle.wake(patience.connect).await,
+            Some(idle) => idle.wake(&patience).await,
             None => None,
         };
         let mut connection = match alive {

@@ -180,7 +180,7 @@ impl Lane {
     async fn session(&mut self) -> Result<Session, Unavailable> {
         let patience = self.settings.patience;
         let alive = match self.idle.take() {
-            Some(idle) => idle.wake(patience.connect).await,
+            Some(idle) => idle.wake(&patience).await,
             None => None,
         };
         let connection = match alive {

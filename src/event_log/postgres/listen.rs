@@ -16,9 +16,6 @@ use crate::{
 
 /// Before the next attempt to connect.
 const PAUSE: Duration = Duration::from_millis(500);
-/// After so long without a word the server is asked whether it is still there: a connection that broke without a
-/// goodbye is silent too.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Listens, and connects again whenever that ends, until `stop`.
 pub(super) async fn listen(
@@ -64,10 +61,11 @@ async fn hear(
     within(patience.answer, listener.listen(channel)).await?;
     is_well();
     loop {
-        match timeout(SILENCE, listener.try_recv()).await {
+        match timeout(patience.silence, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => read(notification.payload(), *own).for_each(|ring| bell.ring(ring)),
             Ok(Ok(None)) => return Err(Unavailable::new(UnavailableKind::Unreachable, "the connection has ended")),
             Ok(Err(error)) => return Err(super::trouble::unavailable(&error)),
+            // A connection that broke without a goodbye is silent too.
             Err(_) => {
                 within(patience.answer, sqlx::query("SELECT 1").execute(&mut listener)).await?;
             }

@@ -43,6 +43,10 @@ pub(in crate::event_log) struct Patience {
     pub answer: Duration,
     /// For another node that brings the database up to date.
     pub migration: Duration,
+    /// So long after its last use a connection is taken to be alive without asking.
+    pub fresh: Duration,
+    /// For a word on the connection that listens; then the server is asked whether it is still there.
+    pub silence: Duration,
 }
 
 impl Default for Patience {
@@ -55,6 +59,8 @@ impl Default for Patience {
             statement: seconds(10),
             answer: seconds(12),
             migration: seconds(60),
+            fresh: seconds(1),
+            silence: seconds(10),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::open::{Shared, within};
+use super::open::{Patience, Shared, within};
 use crate::event_log::{Unavailable, UnavailableKind};
 
 pub(super) struct Readers {
@@ -29,10 +29,6 @@ pub(super) struct Idle {
     since: Instant,
 }
 
-/// After so long without use a connection is asked whether it is alive. Servers restart; a question costs less than a
-/// failed read.
-const FRESH: Duration = Duration::from_secs(1);
-
 impl Idle {
     pub(super) fn now(connection: PgConnection) -> Self {
         Self { connection, since: Instant::now() }
@@ -43,10 +39,10 @@ impl Idle {
         let _gone = within(patience, self.connection.close()).await;
     }
 
-    /// The connection, if it still lives.
-    pub(super) async fn wake(mut self, patience: Duration) -> Option<PgConnection> {
-        if self.since.elapsed() > FRESH {
-            within(patience, self.connection.ping()).await.ok()?;
+    /// The connection, if it still lives. Servers restart; a question costs less than a failed read.
+    pub(super) async fn wake(mut self, patience: &Patience) -> Option<PgConnection> {
+        if self.since.elapsed() > patience.fresh {
+            within(patience.connect, self.connection.ping()).await.ok()?;
         }
         Some(self.connection)
     }
@@ -80,9 +76,14 @@ impl Readers {
             let idle = self.idle_now().pop();
             let connection = match idle {
                 None => self.settings.connect().await?,
-                Some(idle) => match idle.wake(patience.connect).await {
+                Some(idle) => match idle.wake(patience).await {
                     Some(connection) => connection,
-                    None => continue,
+                    None => {
+                        // What has befallen it has befallen the others, and finding out takes long where the network
+                        // has lost them without a word.
+                        self.idle_now().clear();
+                        continue;
+                    }
                 },
             };
             return Ok(Reader { connection, readers: self, _permit: permit });

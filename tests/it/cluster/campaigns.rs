@@ -2,13 +2,15 @@
 //! killed, and paused, while everybody writes. Nothing acknowledged is lost, nothing happens twice, and at rest
 //! all agree.
 
-use super::{ground::Ground, proxy::Way};
+use super::ground::Ground;
 use crate::support::{
     client::Client,
     core::{Core, Manner},
     edits::Chance,
     model::referee,
-    number_from_env, wire, within,
+    number_from_env,
+    proxy::Way,
+    wire, within,
 };
 
 const NODES: usize = 3;
@@ -142,12 +144,14 @@ impl Campaign<'_> {
             97 => {
                 self.clients[at].disconnect();
             }
-            98 if !self.ground.ways.is_empty() => match self.chance.below(3) {
-                0 => self.pause().await,
-                _ if self.has_comments => self.pause().await,
-                1 => self.lose_the_database(Way::Cut).await,
-                _ => self.lose_the_database(Way::Held).await,
-            },
+            98 if !self.ground.ways.is_empty() => {
+                if self.has_comments || self.chance.one_in(4) {
+                    self.pause().await;
+                } else {
+                    let way = *self.chance.one_of(&[Way::Cut, Way::Held, Way::Lost]);
+                    self.lose_the_database(way).await;
+                }
+            }
             _ => self.restart().await,
         }
     }
@@ -231,7 +235,7 @@ impl Campaign<'_> {
         self.others_write(node).await;
     }
 
-    /// A node's way to the database is held or cut. Its clients get no ack for what they write, and come again.
+    /// A node's way to the database is cut, held, or lost. Its clients get no ack for what they write, and come again.
     async fn lose_the_database(&mut self, way: Way) {
         let node = self.chance.below(NODES);
         let cut_off = self.clients_of(node);
@@ -265,10 +269,10 @@ impl Campaign<'_> {
         }
     }
 
-    /// A node's way to NATS changes: it is cut, or nothing arrives on it, or it is open again.
+    /// A node's way to NATS changes: it is cut, or nothing arrives on it, for now or for ever, or it is open again.
     fn lose_the_doorbell(&mut self) {
         let bell = self.chance.one_of(&self.ground.bells);
-        bell.set(*self.chance.one_of(&[Way::Open, Way::Held, Way::Cut]));
+        bell.set(*self.chance.one_of(&[Way::Open, Way::Held, Way::Lost, Way::Cut]));
     }
 
     /// Those on the other nodes write and read on.

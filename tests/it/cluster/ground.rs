@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use scriptorium::text::Delta;
 
-use super::proxy::{Place, Proxy};
 use crate::support::{
     log::Database,
     nats,
     postgres::{Schema, server},
+    proxy::{Place, Proxy},
     server::Server,
 };
 
@@ -52,7 +52,7 @@ impl Ground {
             if let Some(nats) = nats {
                 let bell = Proxy::to(Place::Tcp(nats.trim_start_matches("nats://").to_owned())).await;
                 node.set("CLUSTER__DOORBELL", "nats");
-                node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address));
+                node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address()));
                 ground.bells.push(bell);
             }
             node.restart().await;
@@ -101,7 +101,7 @@ fn parts(url: &str) -> (&str, &str, &str, Vec<&str>) {
 pub(crate) fn place(url: &str) -> Place {
     let (_, host, _, query) = parts(url);
     match query.iter().find_map(|pair| pair.strip_prefix("host=")) {
-        Some(folder) => Place::Socket(PathBuf::from(folder).join(".s.PGSQL.5432")),
+        Some(folder) => Place::Unix(PathBuf::from(folder).join(".s.PGSQL.5432")),
         None if host.contains(':') => Place::Tcp(host.to_owned()),
         None => Place::Tcp(format!("{host}:5432")),
     }
@@ -112,5 +112,5 @@ pub(crate) fn through(url: &str, way: &Proxy) -> String {
     let (who, _, database, mut query) = parts(url);
     query.retain(|pair| !pair.starts_with("host="));
     query.push("sslmode=disable");
-    format!("postgres://{who}@{}/{database}?{}", way.address, query.join("&"))
+    format!("postgres://{who}@{}/{database}?{}", way.address(), query.join("&"))
 }

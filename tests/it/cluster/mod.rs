@@ -6,4 +6,3 @@ pub(crate) mod ground;
 mod nats;
 mod one_file;
 mod people;
-pub(crate) mod proxy;

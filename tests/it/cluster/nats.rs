@@ -1,8 +1,9 @@
 //! Nodes on one database that ring by NATS: for as long as it is there nobody waits for a node to look by itself, and
 //! while it is away nothing is lost.
 
-use super::{ground::Ground, proxy::Way};
+use super::ground::Ground;
 use crate::support::{
+    proxy::Way,
     say::{commit, content, edit, guest, insert},
     server::Server,
     socket::Socket,

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{ground::Ground, proxy::Way};
+use super::ground::Ground;
 use crate::support::{
+    proxy::Way,
     say::{WITH_TOKENS, commit, content, edit, guest, insert, opened, token},
     socket::{Incoming, Opening, Socket},
 };
@@ -191,10 +192,13 @@ async fn a_node_that_was_cut_off_hears_what_it_missed_when_it_is_back() {
     let mut ben = guest(&ground.nodes[1], "doc", "ben").await;
     commit(&mut ann, &edit("m1", 0, insert(0, "a"))).await;
     assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], 1);
-    ground.ways[1].set(Way::Cut);
-    commit(&mut ann, &edit("m2", 1, insert(0, "b"))).await;
-    ground.ways[1].set(Way::Open);
-    assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], 2);
+    for (version, way) in [Way::Cut, Way::Held, Way::Lost].into_iter().enumerate() {
+        let version = version as u64 + 2;
+        ground.ways[1].set(way);
+        commit(&mut ann, &edit(&format!("m{version}"), version - 1, insert(0, "b"))).await;
+        ground.ways[1].set(Way::Open);
+        assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], version);
+    }
     ground.end().await;
 }
 

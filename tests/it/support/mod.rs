@@ -11,6 +11,8 @@ pub(crate) mod model;
 pub(crate) mod nats;
 #[path = "../../support/postgres.rs"]
 pub(crate) mod postgres;
+#[path = "../../support/proxy.rs"]
+pub(crate) mod proxy;
 pub(crate) mod remarks;
 pub(crate) mod rest;
 pub(crate) mod say;

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use futures_util::future::{join, join_all};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Schema, Settings, fresh,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     domain::{Seq, Version},
     event_log::{
-        AppendError, EventLog, ReadError, Snapshot, UnavailableKind,
+        AppendError, EventLog, ReadError, Ring, Snapshot, UnavailableKind,
         postgres::open::Patience,
         suite::{append, fill, ids, stream},
     },
@@ -28,8 +29,13 @@ fn kind<T: std::fmt::Debug>(refused: Result<T, AppendError>) -> UnavailableKind 
     }
 }
 
-/// A log whose wire to the database can be cut.
+/// A log whose wire to the database can be cut. It has one lane and one reader, so that the test knows which connection
+/// does what.
 async fn on_a_wire(patience: Patience) -> (EventLog, Proxy, Schema) {
+    on_a_wire_with(patience, 1).await
+}
+
+async fn on_a_wire_with(patience: Patience, readers: u32) -> (EventLog, Proxy, Schema) {
     let schema = Schema::make().await;
     let address: PgConnectOptions = schema.url().parse().unwrap();
     let place = match (address.get_socket(), address.get_host()) {
@@ -41,8 +47,7 @@ async fn on_a_wire(patience: Patience) -> (EventLog, Proxy, Schema) {
     let mut settings = settings(&schema);
     settings.address = proxied(&schema, &proxy);
     settings.patience = patience;
-    // One lane and one reader, so that the test knows which connection does what.
-    let log = with(Settings { lanes: 1, readers: 1, ..settings }).await;
+    let log = with(Settings { lanes: 1, readers, ..settings }).await;
     (log, proxy, schema)
 }
 
@@ -101,7 +106,35 @@ async fn an_append_whose_answer_is_lost_is_not_said_to_have_failed_or_happened()
     join(log.close(), other.close()).await;
 }
 
-/// A server that is stopped (SIGSTOP), or a network that swallows everything: there is an answer in time.
+/// A network that has forgotten every connection and says so to nobody: each has to be found out, but not one after the other.
+#[tokio::test]
+async fn connections_that_were_lost_without_a_word_are_made_again() {
+    let patience = Patience { connect: Duration::from_secs(2), fresh: Duration::ZERO, ..short() };
+    let (log, proxy, schema) = on_a_wire_with(patience, 8).await;
+    let other = with(settings(&schema)).await;
+    let (mut doorbell, stream, theirs) = (log.doorbell(), stream("d"), stream("e"));
+    fill(&log, &stream, 3).await;
+    // So many at once need a connection each.
+    assert!(join_all((0..8).map(|_| log.head(&stream))).await.iter().all(Result::is_ok));
+    proxy.set(Way::Lost);
+    assert_eq!(kind(log.append(append(&stream, 3, &["x"])).await), UnavailableKind::Unreachable);
+    proxy.set(Way::Open);
+    let began = Instant::now();
+    assert_eq!(log.head(&stream).await.unwrap().unwrap().seq, Seq(3), "what was lost never comes");
+    assert!(began.elapsed() < 3 * patience.connect, "one was waited for, and told for all: {:?}", began.elapsed());
+    assert_eq!(log.append(append(&stream, 3, &["x"])).await.unwrap().seq, Seq(4));
+    // The doorbell is heard again as well: of something that was written since.
+    for written in 1.. {
+        fill(&other, &theirs, written).await;
+        let ring = timeout(Duration::from_mins(1), doorbell.next()).await.expect("a ring");
+        if matches!(ring, Ring::Stream(stream, _) if stream == theirs) {
+            break;
+        }
+    }
+    join(log.close(), other.close()).await;
+}
+
+/// A server that is stopped (SIGSTOP), or a network that is away for a while: there is an answer in time.
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_not_waited_for_for_ever() {
     let (log, proxy, _schema) = on_a_wire(Patience { connect: Duration::from_millis(600), ..short() }).await;

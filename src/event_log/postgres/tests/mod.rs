@@ -36,7 +36,8 @@ async fn fresh() -> (EventLog, Schema) {
 fn short() -> Patience {
     let wait = Duration::from_millis(300);
     let long = Duration::from_secs(30);
-    Patience { connect: long, acquire: wait, lock: wait, statement: wait, answer: 2 * wait, migration: long }
+    let patience = Patience { connect: long, acquire: wait, lock: wait, statement: wait, ..Patience::default() };
+    Patience { answer: 2 * wait, migration: long, silence: wait, ..patience }
 }
 
 suite::for_every_law!(fresh());
