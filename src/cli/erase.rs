@@ -91,8 +91,8 @@ impl Erase {
         bar.finish_and_clear();
         let erasure = erased.map_err(Failure::failed)?;
         let erasure = erasure.ok_or_else(|| Failure::failed(format!("document {document} has no events")))?;
-        let (at, removed) = (erasure.at, count(erasure.removed, "event was", "events were"));
-        Ok(output::line(format_args!("document {document} is erased since {at}; {removed} removed"))?)
+        let (at, removed) = (erasure.at, count(erasure.removed, "event"));
+        Ok(output::line(format_args!("document {document} is erased since {at}; {removed} went"))?)
     }
 
     async fn erase_user(&self, log: &EventLog, user: &UserId, settings: &Settings) -> Result<(), Failure> {
@@ -105,7 +105,7 @@ impl Erase {
         let erased = log.complete_user_erasure(&erasure, (now, grace), |events| bar.inc(events)).await;
         bar.finish_and_clear();
         let Rewriting { events, documents } = erased.map_err(Failure::failed)?;
-        let (events, documents) = (count(events, "event", "events"), count(documents, "document", "documents"));
+        let (events, documents) = (count(events, "event"), count(documents, "document"));
         let name = &erasure.pseudonym;
         Ok(output::line(format_args!("{user} is erased and called {name} now, in {events} of {documents}"))?)
     }

@@ -29,11 +29,6 @@ pub(super) fn exactly(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// So many of something, in words.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// Says on standard error how it went, where standard output is for something else.
 pub(super) fn note(what: impl Display) {
     // As with `error`.
