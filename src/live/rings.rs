@@ -68,6 +68,11 @@ impl Progress {
         Seq(self.reached.load(Ordering::Acquire))
     }
 
+    /// Where the stream is said to be.
+    pub(super) fn said(&self) -> Seq {
+        Seq(self.told.load(Ordering::Acquire))
+    }
+
     /// Whether there is something to read.
     pub(super) fn is_behind(&self) -> bool {
         self.told.load(Ordering::Acquire) > self.reached.load(Ordering::Acquire)

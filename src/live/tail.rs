@@ -82,11 +82,18 @@ impl OpenDocument {
         outcomes.into_iter().map(find_out).collect()
     }
 
-    /// Reads on from where the document is: to the end, or as far as is known that there is something.
+    /// Reads on from where the document is: to where the stream is said to be, or else to its end. Either is that of the
+    /// moment when it begins: others may write faster than this node reads, and those who wait here would wait for ever.
     pub(super) async fn read_tail(&mut self, why: TailRead) -> Result<(), ReadError> {
         const PAGE: usize = 500;
         self.live.metrics.tail_read(why);
-        loop {
+        let end = match why {
+            TailRead::Rung | TailRead::LostRace => self.streams.document.said(),
+            TailRead::Opening | TailRead::Unsure | TailRead::Presence => {
+                self.live.log.head(&self.stream).await?.unwrap_or_default().seq
+            }
+        };
+        while self.document.seq() < end {
             let page = self.live.log.read(&self.stream, self.document.seq(), PAGE).await?;
             let Some(last) = page.last().map(|recorded| recorded.recorded_at) else { break };
             let mut events = Vec::with_capacity(page.len());
@@ -112,10 +119,6 @@ impl OpenDocument {
             }
             let lag = u64::try_from(self.live.clock.now().0 - last.0).unwrap_or_default();
             self.live.metrics.taken_in(events.len(), Duration::from_micros(lag));
-            // Who knows what they were looking for need not find the end.
-            if matches!(why, TailRead::Rung | TailRead::LostRace) && !self.streams.document.is_behind() {
-                break;
-            }
         }
         self.unsure = false;
         Ok(())

@@ -10,7 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, error::DatabaseError, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 /// The address of a database in which tests may make schemas.
@@ -47,6 +47,9 @@ pub(crate) struct Schema {
     name: String,
     server: String,
 }
+
+/// `deadlock_detected`.
+const DEADLOCK: &str = "40P01";
 
 impl Schema {
     /// In the database that the tests share.
@@ -86,16 +89,27 @@ impl Schema {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut shell).await.unwrap();
         shell.close().await.unwrap();
     }
+
+    /// What a service that was killed has begun may go on for a moment. Whoever is in its way then, and is the one whom
+    /// PostgreSQL chooses to break the deadlock, asks again: the other one ends by itself.
+    async fn remove(&self) {
+        let sql = format!("SET client_min_messages = error; DROP SCHEMA {} CASCADE", self.name);
+        let mut shell = self.shell().await;
+        while let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut shell).await {
+            let code = error.as_database_error().and_then(DatabaseError::code);
+            assert_eq!(code.as_deref(), Some(DEADLOCK), "{error}");
+        }
+        shell.close().await.unwrap();
+    }
 }
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let drop = format!("SET client_min_messages = error; DROP SCHEMA {} CASCADE", self.name);
         if std::thread::panicking() {
             // A test that has failed already is to say why by itself.
-            let _failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(self.run(&drop))));
+            let _failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(self.remove())));
         } else {
-            block_on(self.run(&drop));
+            block_on(self.remove());
         }
     }
 }

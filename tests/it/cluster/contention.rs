@@ -7,6 +7,7 @@ use serde_json::json;
 use super::ground::Ground;
 use crate::support::{
     number_from_env,
+    proxy::Way,
     say::{edit, insert, opened},
     server::Server,
     socket::{Incoming, Opening, Socket},
@@ -41,6 +42,23 @@ async fn two_nodes_that_write_one_document_as_fast_as_they_can_both_get_on() {
         "two nodes: {edits} edits each, the first done after {first:?}, both after {last:?}; lost races: {lost:?}"
     );
     assert_eq!(ground.applied("hot").await.len() as u64, 2 * edits);
+    ground.end().await;
+}
+
+/// The end that it reads to must not move on while it reads.
+#[tokio::test]
+async fn a_node_far_from_the_database_opens_a_document_that_another_writes_without_a_pause() {
+    let ground = Ground::on_postgres(2, &[]).await;
+    let [far, near] = &ground.nodes[..] else { panic!("two nodes") };
+    // So that it is open there, and its tail is what is to be read.
+    let _reader = opened(far, &Opening::guest("hot", "carol")).await;
+    ground.ways[0].set(Way::Slow);
+    let late = Opening::guest("hot", "ann");
+    tokio::select! {
+        _late = opened(far, &late) => (),
+        written = write(near, "hot", "ben", u64::MAX) => panic!("{written} edits were not enough"),
+    }
+    ground.ways[0].set(Way::Open);
     ground.end().await;
 }
 
