@@ -3,6 +3,8 @@
 //! What happened stands in the log, and only there. A ring may be lost, come late, come twice, or come for
 //! what one has written oneself: whoever waits for rings also looks by themselves from time to time.
 
+use std::time::Duration;
+
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::StreamName;
@@ -13,8 +15,8 @@ use crate::domain::Seq;
 pub enum Ring {
     /// This stream has reached this place, or one beyond.
     Stream(StreamName, Seq),
-    /// Another node waits to write to this stream, and always comes too late.
-    Wanted(StreamName),
+    /// Another node waits to write to this stream, and came too late; left alone for so long, it does not.
+    Wanted(StreamName, Duration),
     /// Any streams may have moved: it could not be said which.
     Many,
 }

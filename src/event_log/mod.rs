@@ -53,7 +53,7 @@ mod user_erasure;
 #[cfg(test)]
 mod user_erasure_laws;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -72,7 +72,7 @@ pub use types::{
 pub use user_erasure::{Rewriting, UserErasure};
 
 use address::Database;
-use port::{Adapter, Key, NewRow, NewRows, Refusal, Row, SnapshotRow};
+use port::{Adapter, Key, NewRow, NewRows, PART_BYTES, Refusal, Row, SnapshotRow};
 
 use crate::{
     domain::{MessageId, Seq, Timestamp, Version},
@@ -82,10 +82,6 @@ use crate::{
 /// How many rows the first query of a page of changes asks for; each next one asks for twice as many, as
 /// long as a query yields less than [`PART_BYTES`]. So a page costs memory by what it holds.
 const FIRST_PART: usize = 128;
-const PART_BYTES: usize = 1 << 20;
-/// The same for whole events, each of which may be as long as a message.
-const FIRST_ROWS: usize = 16;
-const MOST_ROWS: usize = 256;
 
 /// Where the log is and how it is opened.
 #[derive(Debug, Clone)]
@@ -210,23 +206,10 @@ impl EventLog {
     /// Up to `limit` events after a place. Fewer at the end of the stream, or when they are long; none only at
     /// the end.
     pub async fn read(&self, stream: &StreamName, after: Seq, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-        let mut recorded: Vec<Recorded> = Vec::new();
-        let (mut part, mut total) = (FIRST_ROWS, 0);
-        while recorded.len() < limit && total < PART_BYTES {
-            let wanted = part.min(limit - recorded.len());
-            let from = recorded.last().map_or(after, |event| event.seq);
-            let rows = self.adapter.rows(stream, from, wanted).await?;
-            let is_end = rows.len() < wanted;
-            total += rows.iter().map(|row| row.body.len() + row.cause.len()).sum::<usize>();
-            // A tombstone says more than the gap before it.
-            let read = decode_all(stream, &rows)?;
-            self.without_gaps(stream, from, rows.iter().map(|row| row.seq)).await?;
-            recorded.extend(read);
-            if is_end {
-                break;
-            }
-            part = MOST_ROWS.min(part * 2);
-        }
+        let rows = self.adapter.page(stream, after, limit).await?;
+        // A tombstone says more than the gap before it.
+        let recorded = decode_all(stream, &rows)?;
+        self.without_gaps(stream, after, rows.iter().map(|row| row.seq)).await?;
         Ok(recorded)
     }
 
@@ -269,9 +252,10 @@ impl EventLog {
         self.adapter.doorbell()
     }
 
-    /// Tells other nodes that this one waits to write to a stream and always comes too late. They may not hear it.
-    pub fn want(&self, stream: &StreamName) {
-        self.adapter.want(stream);
+    /// Tells other nodes that this one waits to write to a stream and came too late, and how long they would have to
+    /// leave it alone. They may not hear it.
+    pub fn want(&self, stream: &StreamName, needs: Duration) {
+        self.adapter.want(stream, needs);
     }
 
     /// The event that a message caused.

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{Doorbell, Expected, Head, Life, LifeSign, Position, StreamName, Unavailable, kept::Shelf};
 use crate::domain::{MessageId, NodeId, Seq, Timestamp, Version};
@@ -186,12 +186,39 @@ impl From<Unavailable> for Refusal {
 
 pub(super) type Answer<'a, T> = BoxFuture<'a, Result<T, Unavailable>>;
 
+/// So much is read at a time: a page costs memory by what it holds.
+pub(super) const PART_BYTES: usize = 1 << 20;
+/// Of whole events, each of which may be as long as a message, the first query asks for so many, each next one for twice as
+/// many.
+const FIRST_ROWS: usize = 16;
+const MOST_ROWS: usize = 256;
+
 /// A database of events.
 pub(super) trait Adapter: Shelf {
     /// Appends all rows or none; durable once it returns `Ok`, with the head after. Refuses as stale before it looks for repeats.
     fn append(&self, rows: NewRows) -> BoxFuture<'_, Result<Head, Refusal>>;
     /// Up to `limit` events after a place; of a stream that has ended its last one only.
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>>;
+    /// The same, but no more when they come to [`PART_BYTES`]; none only at the end. This is for a database to which the way
+    /// is short.
+    fn page<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
+        async move {
+            let (mut page, mut part, mut bytes) = (Vec::new(), FIRST_ROWS, 0);
+            while page.len() < limit && bytes < PART_BYTES {
+                let wanted = part.min(limit - page.len());
+                let rows = self.rows(stream, page.last().map_or(after, |row: &Row| row.seq), wanted).await?;
+                let is_end = rows.len() < wanted;
+                bytes += rows.iter().map(|row| row.body.len() + row.cause.len()).sum::<usize>();
+                page.extend(rows);
+                if is_end {
+                    break;
+                }
+                part = MOST_ROWS.min(part * 2);
+            }
+            Ok(page)
+        }
+        .boxed()
+    }
     /// Up to `limit` bodies after a place, of the same events; fewer only at the end of the stream.
     fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies>;
     /// The events that these messages caused, in the order of the stream.
@@ -208,8 +235,8 @@ pub(super) trait Adapter: Shelf {
     fn doorbell(&self) -> Doorbell {
         Doorbell::silent()
     }
-    /// Tells the others who hear the doorbell that one waits to write to a stream.
-    fn want(&self, _stream: &StreamName) {}
+    /// Tells the others who hear the doorbell that one waits to write to a stream, and how long that takes.
+    fn want(&self, _stream: &StreamName, _needs: Duration) {}
     /// The last place whose `key` is at most `value`, where what was trimmed counts as that; 0 when there is
     /// none, `None` without a stream.
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>>;

@@ -4,9 +4,10 @@
 //! much to say becomes "look at everything".
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::RandomState},
+    collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -16,16 +17,17 @@ use crate::domain::Seq;
 
 /// What is said when there is too much to say: look at everything.
 const MANY: &str = "*";
-/// Before the number of one who waits for a turn.
+/// Before the number of one who waits for a turn, and before the milliseconds that it needs.
 const WANTED: char = '?';
-/// What a word has beside its name at most: the longest number, and three signs.
-const NUMBER: usize = 23;
+const NEEDS: char = '/';
+/// What a word has beside its name at most: the two longest numbers, and four signs.
+const NUMBERS: usize = 44;
 
 /// Where streams end, as far as nobody has been told yet.
 #[derive(Default)]
 struct Moved {
     heads: HashMap<StreamName, Seq>,
-    wanted: HashSet<StreamName>,
+    wanted: HashMap<StreamName, Duration>,
     /// Of both, written out.
     length: usize,
     many: bool,
@@ -41,20 +43,20 @@ impl Moved {
         }
     }
 
-    fn want(&mut self, stream: &StreamName, most: usize) {
-        if !self.many && self.wanted.insert(stream.clone()) {
+    fn want(&mut self, stream: &StreamName, needs: Duration, most: usize) {
+        if !self.many && self.wanted.insert(stream.clone(), needs).is_none() {
             self.lengthen(stream, most);
         }
     }
 
     fn lengthen(&mut self, stream: &StreamName, most: usize) {
-        self.length += stream.as_str().len() + NUMBER;
+        self.length += stream.as_str().len() + NUMBERS;
         if self.length > most {
             *self = Self { many: true, ..Self::default() };
         }
     }
 
-    /// `document:a=12 document:b=3 document:c=?WHO`, in pieces of so many bytes at most; none if there is nothing to
+    /// `document:a=12 document:b=3 document:c=?WHO/40`, in pieces of so many bytes at most; none if there is nothing to
     /// tell.
     fn told(self, who: u64, most: usize) -> Vec<String> {
         if self.many {
@@ -62,7 +64,10 @@ impl Moved {
         }
         let mut pieces: Vec<String> = Vec::new();
         let heads = self.heads.iter().map(|(stream, seq)| format!("{stream}={seq}"));
-        let wanted = self.wanted.iter().map(|stream| format!("{stream}={WANTED}{who}"));
+        let wanted = self.wanted.iter().map(|(stream, needs)| {
+            let needs = needs.as_millis();
+            format!("{stream}={WANTED}{who}{NEEDS}{needs}")
+        });
         for word in heads.chain(wanted) {
             match pieces.last_mut() {
                 Some(piece) if piece.len() + 1 + word.len() <= most => {
@@ -77,17 +82,22 @@ impl Moved {
     }
 }
 
-/// Reads `name=seq name=?WHO`, but for what one has said oneself that one waits; whatever else it is means that
+/// Reads `name=seq name=?WHO/MILLISECONDS`, but for what one has said oneself that one waits; whatever else it is means that
 /// anything may have moved.
 pub(super) fn read(told: &str, own: u64) -> impl Iterator<Item = Ring> + '_ {
     told.split(' ').filter_map(move |word| {
         let Some((name, said)) = word.rsplit_once('=') else { return Some(Ring::Many) };
         let stream = StreamName::recorded(name);
-        if let Some(who) = said.strip_prefix(WANTED).and_then(|who| who.parse::<u64>().ok()) {
-            return (who != own).then_some(Ring::Wanted(stream));
+        if let Some((who, needs)) = said.strip_prefix(WANTED).and_then(read_wanted) {
+            return (who != own).then_some(Ring::Wanted(stream, needs));
         }
         Some(said.parse().map_or(Ring::Many, |seq| Ring::Stream(stream, Seq(seq))))
     })
+}
+
+fn read_wanted(said: &str) -> Option<(u64, Duration)> {
+    let (who, needs) = said.split_once(NEEDS)?;
+    Some((who.parse().ok()?, Duration::from_millis(needs.parse().ok()?)))
 }
 
 /// What all ends share.
@@ -159,8 +169,9 @@ impl Waiting {
         self.wake();
     }
 
-    pub(super) fn want(&self, stream: &StreamName) {
-        self.shared.moved().want(stream, self.shared.most);
+    /// Tells that one waits to write to a stream, and how long that takes.
+    pub(super) fn want(&self, stream: &StreamName, needs: Duration) {
+        self.shared.moved().want(stream, needs, self.shared.most);
         self.wake();
     }
 
@@ -200,15 +211,17 @@ mod tests {
         let ring = |name, seq| Ring::Stream(StreamName::recorded(name), Seq(seq));
         let heard: Vec<_> = read("document:a/b=12 presence:c=3", 7).collect();
         assert_eq!(heard, [ring("document:a/b", 12), ring("presence:c", 3)]);
-        for odd in ["*", "", "document:a", "document:a=", "document:a=-1", "document:a=?", "document:a=?x"] {
+        for odd in
+            ["*", "", "document:a", "document:a=", "document:a=-1", "document:a=?", "document:a=?7", "document:a=?7/x"]
+        {
             assert_eq!(read(odd, 7).collect::<Vec<_>>(), [Ring::Many], "{odd}");
         }
     }
 
     #[test]
     fn who_waits_is_heard_by_all_others() {
-        let told = "document:a=?7 document:b=2";
-        let wanted = Ring::Wanted(StreamName::recorded("document:a"));
+        let told = "document:a=?7/40 document:b=2";
+        let wanted = Ring::Wanted(StreamName::recorded("document:a"), Duration::from_millis(40));
         let moved = Ring::Stream(StreamName::recorded("document:b"), Seq(2));
         assert_eq!(read(told, 8).collect::<Vec<_>>(), [wanted, moved.clone()]);
         assert_eq!(read(told, 7).collect::<Vec<_>>(), [moved]);
@@ -231,7 +244,7 @@ mod tests {
             .flat_map(|piece| read(piece, 7))
             .map(|ring| match ring {
                 Ring::Stream(name, seq) => (seq, name),
-                other @ (Ring::Wanted(_) | Ring::Many) => panic!("{other:?}"),
+                other @ (Ring::Wanted(..) | Ring::Many) => panic!("{other:?}"),
             })
             .collect();
         let all = (0..500).map(|n| (Seq(n + 1), stream(&format!("d{n}"))));
@@ -260,7 +273,7 @@ mod tests {
         assert!(untold.wait().await);
         assert_eq!(untold.take(1_000), ["*"]);
         drop(ringing);
-        waiting.want(&stream("d"));
+        waiting.want(&stream("d"), Duration::ZERO);
         assert!(!untold.wait().await, "who only waits to write keeps nobody at work");
     }
 }

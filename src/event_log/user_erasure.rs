@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{
-    EventLog, Expected, FIRST_ROWS, Head, PART_BYTES, ReadError, StreamName, damaged,
+    EventLog, Expected, Head, ReadError, StreamName, damaged,
     port::{ALL_PLACES, Keep, NewRow, NewRows, Refusal, Rewritten, Row, Scrub, SnapshotRow},
     pseudonym::Pseudonym,
     stored::{self, Stored, revoked_v1, user_erased_v1},
@@ -236,9 +236,9 @@ impl EventLog {
         mut rewrite: impl FnMut(&Row) -> Result<Option<Stored>, stored::Why>,
         progress: &mut impl FnMut(u64),
     ) -> Result<u64, ReadError> {
-        let (mut changed, mut after, mut part) = (0, Seq(0), FIRST_ROWS);
+        let (mut changed, mut after) = (0, Seq(0));
         loop {
-            let rows = self.adapter.rows(stream, after, part).await?;
+            let rows = self.adapter.page(stream, after, PAGE).await?;
             let Some(last) = rows.last() else { return Ok(changed) };
             if stored::erased_v1::is(&last.body) {
                 // It was erased meanwhile, with all that it said.
@@ -246,8 +246,6 @@ impl EventLog {
             }
             after = last.seq;
             progress(rows.len() as u64);
-            let bytes: usize = rows.iter().map(|row| row.body.len() + row.cause.len()).sum();
-            part = if bytes < PART_BYTES { (part * 2).min(PAGE) } else { (part / 2).max(1) };
             let mut rewritten = Vec::new();
             for row in &rows {
                 let stored = rewrite(row).map_err(|why| damaged(stream, row.seq, why))?;

@@ -30,7 +30,7 @@ use super::{
     rings::Streams,
     snapshots::Snapshots,
     subscriber::Subscriber,
-    turns::Turns,
+    turns::{self, Turns},
 };
 
 /// A batch that only needs to be appended.
@@ -274,6 +274,7 @@ impl OpenDocument {
     async fn try_commit(&mut self, submissions: &[Submission]) -> Result<Vec<Outcome>, &'static str> {
         let mut known = HashMap::new();
         for _ in 0..ATTEMPTS {
+            let attempt = Instant::now();
             if self.unsure || self.streams.document.is_behind() {
                 let why = if self.unsure { TailRead::Unsure } else { TailRead::LostRace };
                 self.read_tail(why).await.map_err(|error| self.unread(&error))?;
@@ -301,7 +302,7 @@ impl OpenDocument {
                 }
                 Err(AppendError::Stale { head }) => {
                     self.unsure = !self.streams.document.tell(head);
-                    self.live.log.want(&self.stream);
+                    self.live.log.want(&self.stream, turns::needs(attempt.elapsed()));
                 }
                 Err(AppendError::Repeated(recorded)) => {
                     for it in &recorded {

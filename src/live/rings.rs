@@ -6,13 +6,16 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior},
+};
 use tracing::warn;
 
 use crate::{
@@ -28,7 +31,8 @@ use super::Live;
 pub(super) struct Progress {
     told: AtomicU64,
     reached: AtomicU64,
-    wanted: AtomicBool,
+    /// Until when others who wait to write to it would have to be left alone.
+    wanted: Mutex<Option<Instant>>,
     behind: Notify,
 }
 
@@ -53,14 +57,15 @@ impl Progress {
         let _read_first = self.reached.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Others wait to write.
-    fn want(&self) {
-        self.wanted.store(true, Ordering::Release);
+    /// Others wait to write, which takes them so long.
+    fn want(&self, needs: Duration) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + needs);
     }
 
-    /// Whether others have said since the last time that they wait to write.
-    pub(super) fn was_wanted(&self) -> bool {
-        self.wanted.swap(false, Ordering::AcqRel)
+    /// Whether others have said since the last time that they wait to write, and what is left of the time that takes.
+    pub(super) fn was_wanted(&self) -> Option<Duration> {
+        let until = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// How far the document has come.
@@ -116,10 +121,10 @@ impl Live {
             };
             match ring {
                 Some(Ring::Stream(stream, seq)) => self.ring(&stream, seq, Rung::Stream),
-                Some(Ring::Wanted(stream)) => {
+                Some(Ring::Wanted(stream, needs)) => {
                     if let Some(streams) = stream.document_id().and_then(|id| self.directory.streams(&id)) {
                         self.metrics.rung(Rung::Wanted);
-                        streams.document.want();
+                        streams.document.want(needs);
                     }
                 }
                 Some(Ring::Many) | None => {

@@ -113,6 +113,7 @@ pub(super) fn unavailable() -> Rejection {
 
 impl OpenDocument {
     pub(super) async fn serve(&mut self, order: Order) -> Result<Done, Rejection> {
+        self.give_way().await;
         if let Err(error) = self.catch_up().await {
             self.unread(&error);
             return Err(if self.is_erased { Rejection::Erased } else { unavailable() });

@@ -184,7 +184,7 @@ impl Shared {
             match doorbell.next().await {
                 Ring::Stream(stream, _) if stream == revocations => self.revocations.poll().await,
                 Ring::Stream(stream, _) if stream == erasures => self.erasures.poll().await,
-                Ring::Wanted(_) | Ring::Stream(..) => (),
+                Ring::Wanted(..) | Ring::Stream(..) => (),
                 Ring::Many => {
                     self.revocations.poll().await;
                     self.erasures.poll().await;

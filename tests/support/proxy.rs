@@ -3,13 +3,17 @@
 #![allow(clippy::disallowed_methods, reason = "a test is its own root task, and its tasks end with it")]
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::watch,
-    time::sleep,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 
 /// What is at the other end.
@@ -60,7 +64,12 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn to(place: Place) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(Ipv4Addr::LOCALHOST.into(), place).await
+    }
+
+    /// One that is reached at this address of this machine.
+    pub(crate) async fn at(address: IpAddr, place: Place) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, seen) = watch::channel(State { way: Way::Open, place, now: 0, cut: 0, lost: 0 });
         tokio::spawn(async move {
@@ -142,27 +151,59 @@ async fn both(
     }
 }
 
+/// What is on the way, and since when; nothing where an end has gone.
+type Chunk = (Vec<u8>, Instant);
+
+/// So much is on the way at most: a way that is far is no narrower for it.
+const ON_THE_WAY: usize = 16;
+
 async fn pump(
-    mut from: impl AsyncRead + Unpin,
+    from: impl AsyncRead + Unpin,
+    to: impl AsyncWrite + Unpin,
+    seen: watch::Receiver<State>,
+    came: u64,
+    passes: &[Way],
+) {
+    let (sender, chunks) = mpsc::channel(ON_THE_WAY);
+    // What has been taken is still to be given; who cannot give any more need not take.
+    tokio::select! {
+        () = give(to, chunks, seen, came, passes) => (),
+        () = async {
+            take(from, sender).await;
+            std::future::pending().await
+        } => (),
+    }
+}
+
+async fn take(mut from: impl AsyncRead + Unpin, chunks: mpsc::Sender<Chunk>) {
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut bytes).await.unwrap_or(0);
+        if chunks.send((bytes[..count].to_vec(), Instant::now())).await.is_err() || count == 0 {
+            return;
+        }
+    }
+}
+
+async fn give(
     mut to: impl AsyncWrite + Unpin,
+    mut chunks: mpsc::Receiver<Chunk>,
     mut seen: watch::Receiver<State>,
     came: u64,
     passes: &[Way],
 ) {
-    let mut bytes = vec![0; 64 << 10];
-    loop {
-        let count = from.read(&mut bytes).await.unwrap_or(0);
-        let is_lost = |state: &State| count > 0 && (state.way == Way::Lost || came < state.lost);
+    while let Some((bytes, since)) = chunks.recv().await {
+        let is_lost = |state: &State| !bytes.is_empty() && (state.way == Way::Lost || came < state.lost);
         let Ok(is_lost) =
             seen.wait_for(|state| is_lost(state) || passes.contains(&state.way)).await.map(|state| is_lost(&state))
         else {
             return;
         };
         if seen.borrow().way == Way::Slow {
-            sleep(LATE).await;
+            sleep_until(since + LATE).await;
         }
         // An end that has gone is noticed when the way is open.
-        if count == 0 || !is_lost && to.write_all(&bytes[..count]).await.is_err() {
+        if bytes.is_empty() || !is_lost && to.write_all(&bytes).await.is_err() {
             return;
         }
     }

@@ -38,8 +38,8 @@ pub(super) use {doorbell::Way, open::Settings};
 use super::{
     AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
     port::{
-        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Rewritten,
-        Row, Scrub, SnapshotRow,
+        Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, PART_BYTES, Refusal,
+        Rewritten, Row, Scrub, SnapshotRow,
     },
     sql::{self, Columns, limited, signed},
 };
@@ -193,6 +193,16 @@ impl Postgres {
 const FIND: &str = "SELECT seq, version, recorded_at, message_id, body, cause FROM events
     WHERE stream = (SELECT id FROM streams WHERE name = $1) AND message_id = ANY ($2) ORDER BY seq";
 /// The limit comes first: no plan for more events than are wanted.
+/// In one statement, for the way to the database may be long. It looks at sizes first, for which nothing long is read.
+const PAGE: &str = concat!(
+    "WITH page AS (SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before
+        FROM (SELECT seq, octet_length(body) + octet_length(cause) AS size FROM events",
+    sql::after_place!(),
+    ") AS events)
+    SELECT seq, version, recorded_at, message_id, body, cause FROM events
+    WHERE stream = (SELECT id FROM streams WHERE name = $1)
+      AND seq BETWEEN (SELECT min(seq) FROM page) AND (SELECT max(seq) FROM page WHERE before < $4) ORDER BY seq"
+);
 const FEED: &str = "SELECT e.seq, e.version, e.recorded_at, e.message_id, e.body, e.cause, e.position, s.name
     FROM (SELECT * FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS e
     JOIN streams AS s ON s.id = e.stream ORDER BY e.position";
@@ -217,6 +227,11 @@ impl Adapter for Postgres {
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
         let query = sqlx::query(sql::ROWS).bind(stream.as_str()).bind(signed(after.0)).bind(limited(limit));
         self.all(query, sql::event).boxed()
+    }
+
+    fn page<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {
+        let query = sqlx::query(PAGE).bind(stream.as_str()).bind(signed(after.0)).bind(limited(limit));
+        self.all(query.bind(limited(PART_BYTES)), sql::event).boxed()
     }
 
     fn bodies<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Bodies> {
@@ -266,8 +281,8 @@ impl Adapter for Postgres {
         self.bells.listen(&self.tasks, &self.stop)
     }
 
-    fn want(&self, stream: &StreamName) {
-        self.bells.waiting().want(stream);
+    fn want(&self, stream: &StreamName, needs: Duration) {
+        self.bells.waiting().want(stream, needs);
     }
 
     fn last_at_most<'a>(&'a self, stream: &'a StreamName, key: Key, value: i64) -> Answer<'a, Option<Seq>> {

@@ -58,7 +58,7 @@ impl OpenDocument {
         loop {
             let page = self.live.log.read_presence(&self.id, self.presence.progress.reached(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
-            let (end, now) = (last.seq, self.document.version());
+            let (end, now, is_last) = (last.seq, self.document.version(), page.len() < PAGE);
             if page.iter().any(|recorded| recorded.version > now) {
                 // Whoever recorded it had seen edits that are still to be read here.
                 self.read_tail(TailRead::Presence).await?;
@@ -67,7 +67,8 @@ impl OpenDocument {
                 self.take_in_recorded(recorded);
             }
             self.presence.progress.reach(end);
-            if !self.presence.progress.is_behind() {
+            // What others have told meanwhile is for the next time: they may tell faster than this node reads.
+            if is_last || !self.presence.progress.is_behind() {
                 return Ok(());
             }
         }

@@ -13,7 +13,7 @@ use crate::support::{
     socket::{Incoming, Opening, Socket},
 };
 
-/// Edits that each writer keeps in flight.
+/// Edits that each writer keeps in flight who writes as fast as they can.
 const IN_FLIGHT: u64 = 100;
 
 #[tokio::test]
@@ -21,14 +21,14 @@ async fn two_nodes_that_write_one_document_as_fast_as_they_can_both_get_on() {
     let edits = number_from_env("HOT_EDITS", 1_000);
     let ground = Ground::on_postgres(2, &[]).await;
     let began = Instant::now();
-    let alone = write(&ground.nodes[0], "alone", "ann", edits).await;
+    let alone = write(&ground.nodes[0], "alone", "ann", (edits, IN_FLIGHT)).await;
     println!("one node: {edits} edits in {:?}", began.elapsed());
     assert_eq!(alone, edits);
 
     let began = Instant::now();
     let (ann, ben) = tokio::join!(
-        timed(write(&ground.nodes[0], "hot", "ann", edits), began),
-        timed(write(&ground.nodes[1], "hot", "ben", edits), began),
+        timed(write(&ground.nodes[0], "hot", "ann", (edits, IN_FLIGHT)), began),
+        timed(write(&ground.nodes[1], "hot", "ben", (edits, IN_FLIGHT)), began),
     );
     assert_eq!((ann.0, ben.0), (edits, edits), "every edit was acknowledged");
     let (first, last) = (ann.1.min(ben.1), ann.1.max(ben.1));
@@ -56,8 +56,28 @@ async fn a_node_far_from_the_database_opens_a_document_that_another_writes_witho
     let late = Opening::guest("hot", "ann");
     tokio::select! {
         _late = opened(far, &late) => (),
-        written = write(near, "hot", "ben", u64::MAX) => panic!("{written} edits were not enough"),
+        written = write(near, "hot", "ben", (u64::MAX, 1)) => panic!("{written} edits were not enough"),
     }
+    ground.ways[0].set(Way::Open);
+    ground.end().await;
+}
+
+/// Who is far says how long it needs, and is left alone for so long.
+#[tokio::test]
+async fn a_node_far_from_the_database_gets_its_edits_in_although_another_writes_without_a_pause() {
+    let ground = Ground::on_postgres(2, &[]).await;
+    let [far, near] = &ground.nodes[..] else { panic!("two nodes") };
+    let _reader = opened(far, &Opening::guest("hot", "carol")).await;
+    ground.ways[0].set(Way::Slow);
+    let edits = number_from_env("FAR_EDITS", 100);
+    tokio::select! {
+        written = write(far, "hot", "ann", (edits, 10)) => assert_eq!(written, edits),
+        written = write(near, "hot", "ben", (u64::MAX, 1)) => panic!("{written} edits were not enough"),
+    }
+    let stale = far.metric("scriptorium_log_appends_total{outcome=\"stale\"}").await;
+    let committed = far.metric("scriptorium_log_appends_total{outcome=\"committed\"}").await;
+    println!("the far node lost {stale} races and won {committed}");
+    assert!(stale <= 4.0 * committed, "{stale} races were lost, {committed} won");
     ground.ways[0].set(Way::Open);
     ground.end().await;
 }
@@ -67,12 +87,12 @@ async fn timed<T>(work: impl Future<Output = T>, began: Instant) -> (T, Duration
     (done, began.elapsed())
 }
 
-/// Sends edits, never more than [`IN_FLIGHT`] ahead of the acks; answers how many were acknowledged.
-async fn write(node: &Server, document: &str, name: &str, edits: u64) -> u64 {
+/// Sends edits, never more than so many ahead of the acks; answers how many were acknowledged.
+async fn write(node: &Server, document: &str, name: &str, (edits, in_flight): (u64, u64)) -> u64 {
     let mut socket: Socket = opened(node, &Opening::guest(document, name)).await;
     let (mut sent, mut acknowledged, mut version) = (0, 0, 0);
     while acknowledged < edits {
-        let until = edits.min(acknowledged + IN_FLIGHT);
+        let until = edits.min(acknowledged + in_flight);
         let batch = (sent..until).map(|n| edit(&format!("{name}:{n}"), version, insert(0, "x")).to_string());
         socket.send_all(batch).await.unwrap();
         sent = until;

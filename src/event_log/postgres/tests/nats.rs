@@ -64,8 +64,9 @@ async fn who_waits_for_a_turn_is_heard_by_the_others_and_not_by_itself() {
     let (ours, schema) = fresh().await;
     let theirs = with(by_nats(&schema, server())).await;
     let (mut here, mut there) = (listening(&ours).await, listening(&theirs).await);
-    ours.want(&stream("a"));
-    assert_eq!(named(&mut there).await, Ring::Wanted(stream("a")));
+    let needs = Duration::from_millis(40);
+    ours.want(&stream("a"), needs);
+    assert_eq!(named(&mut there).await, Ring::Wanted(stream("a"), needs));
     fill(&ours, &stream("b"), 1).await;
     assert_eq!(named(&mut here).await, moved("b", 1));
     assert_eq!(named(&mut there).await, moved("b", 1));
@@ -89,7 +90,7 @@ async fn what_is_too_much_to_say_means_any() {
     let (log, _schema) = fresh().await;
     let mut doorbell = listening(&log).await;
     for n in 0..2_000 {
-        log.want(&StreamName::recorded(&format!("document:{n}-{}", "x".repeat(100))));
+        log.want(&StreamName::recorded(&format!("document:{n}-{}", "x".repeat(100))), Duration::ZERO);
     }
     fill(&log, &stream("a"), 1).await;
     assert_eq!(timeout(PATIENCE, doorbell.next()).await.expect("a ring"), Ring::Many);
@@ -116,7 +117,7 @@ async fn a_connection_that_is_cut_is_made_again_and_what_was_missed_is_looked_fo
             loop {
                 match timeout(PATIENCE, doorbell.next()).await.expect("a ring") {
                     Ring::Many => break,
-                    ring @ (Ring::Stream(..) | Ring::Wanted(_)) => assert_eq!(ring, moved("a", round)),
+                    ring @ (Ring::Stream(..) | Ring::Wanted(..)) => assert_eq!(ring, moved("a", round)),
                 }
             }
         }
@@ -134,7 +135,7 @@ async fn a_nats_that_is_not_there_holds_up_nothing() {
     let log = with(by_nats(&schema, "nats://127.0.0.1:1")).await;
     let _doorbell = log.doorbell();
     fill(&log, &stream("a"), 1_000).await;
-    log.want(&stream("a"));
+    log.want(&stream("a"), Duration::ZERO);
     timeout(PATIENCE, log.close()).await.expect("the end");
 }
 
@@ -146,7 +147,7 @@ async fn a_nats_that_takes_nothing_in_any_more_holds_up_nothing() {
     // More than the wire and all buffers on the way hold.
     for n in 0..200_u32 {
         let many = (0..500).map(|m| StreamName::recorded(&format!("document:{n}-{m}-{}", "x".repeat(100))));
-        many.for_each(|stream| log.want(&stream));
+        many.for_each(|stream| log.want(&stream, Duration::ZERO));
         log.append(append(&stream("a"), u64::from(n), &[&n.to_string()])).await.unwrap();
     }
     proxy.set(Wire::Open);

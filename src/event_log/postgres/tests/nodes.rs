@@ -1,6 +1,6 @@
 //! Several nodes on one database: the log is the referee of who writes what.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::{join, join_all};
 use sqlx::Row;
@@ -102,8 +102,9 @@ async fn who_waits_for_a_turn_is_heard_by_the_others_and_not_by_itself() {
     // From then on each of them listens.
     assert_eq!((here.next().await, there.next().await), (Ring::Many, Ring::Many));
     let (a, b) = (stream("a"), stream("b"));
-    ours.want(&a);
-    assert_eq!(there.next().await, Ring::Wanted(a));
+    let needs = Duration::from_millis(40);
+    ours.want(&a, needs);
+    assert_eq!(there.next().await, Ring::Wanted(a, needs));
     ours.append(append(&b, 0, &["1"])).await.unwrap();
     assert_eq!(here.next().await, Ring::Stream(b.clone(), Seq(1)));
     assert_eq!(there.next().await, Ring::Stream(b, Seq(1)));
