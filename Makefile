@@ -18,6 +18,7 @@ dev: ## Run an unoptimized build with detailed logs
 test: ## Run all tests; on TEST_DATABASE_URL and TEST_NATS_URL, or on private servers that they start
 	@tests/postgres.sh install
 	@tests/nats.sh install
+	@tests/hosts.sh install
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run --locked
 	$(CARGO) test --locked --doc
@@ -42,7 +43,7 @@ doc: ## Build the documentation of the code, warnings are errors
 
 deny: ## Licences and sources of dependencies; ADVISORIES=yes adds those, from the network. Brings its cargo-deny
 	@PATH="$$PATH:$(CURDIR)/target/tools/bin"; \
-	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked --debug --root target/tools cargo-deny; \
+	$(CARGO) deny --version >/dev/null 2>&1 || tests/deny.sh "$(CURDIR)/target/tools"; \
 	$(CARGO) deny --locked check $(if $(ADVISORIES),advisories) bans licenses sources
 
 bench: ## Measure; what and how is in benches/README.md

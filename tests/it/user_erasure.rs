@@ -31,6 +31,8 @@ on_every_database! {
     only_an_admin_of_everything_erases_people
     erasing_a_person_that_is_killed_is_finished_by_the_next_one
     while_another_process_erases_somebody_nothing_is_saved_that_may_know_them
+    who_is_shut_out_stays_so_when_they_are_erased
+    a_copy_that_still_knows_them_is_not_taken_in
 }
 
 /// Nodes look at each other's doings so often; erasing waits for it.
@@ -277,6 +279,12 @@ async fn while_another_process_erases_somebody_nothing_is_saved_that_may_know_th
     }
     // A snapshot that was under way when it began may still come; none of what was written since.
     assert!(database.last_snapshot("doc").await <= 23);
+    for what in [&["rebuild"][..], &["rebuild", "--projection", "blame"], &["rebuild", "--document", "doc"]] {
+        let refused = server.run(what).await;
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && why.contains("a person is being erased"), "{what:?}: {why}");
+    }
+    assert!(database.last_snapshot("doc").await <= 23);
     log.complete_user_erasure(&erasure, (now, Duration::from_millis(200)), |_| ()).await.unwrap();
     assert_eq!(end(ben).await, (1012, "server_restarting".to_owned()));
     is_nobody(&server).await;
@@ -284,8 +292,39 @@ async fn while_another_process_erases_somebody_nothing_is_saved_that_may_know_th
     edit_on(&mut ben, 40).await;
     within("a snapshot", async { while database.last_snapshot("doc").await <= 23 {} }).await;
     log.close().await;
+    assert!(server.run(&["rebuild"]).await.status.success());
     server.verify().await;
     is_nobody(&server).await;
+}
+
+/// A ban is against somebody who may come back, so it has to go on naming them until it has run out.
+async fn who_is_shut_out_stays_so_when_they_are_erased() {
+    let mut server = Server::start_with(&OFTEN).await;
+    let ban = json!({"user_id": ID, "until": "2099-01-01T00:00:00Z"});
+    assert_eq!(server.post("/v1/revocations", None, &ban).await.0, 201);
+    erase(&server).await;
+    for _ in 0..2 {
+        let mut back = Socket::open(server.address(), &quill()).await;
+        assert_eq!(back.expect_error("UNAUTHORIZED").await["details"]["reason"], "banned");
+        assert_eq!(back.expect_close(4004).await, "banned");
+        server.kill().await;
+        server.restart().await;
+    }
+    guest(&server, "doc", "ben").await;
+}
+
+async fn a_copy_that_still_knows_them_is_not_taken_in() {
+    let server = Server::start_with(&OFTEN).await;
+    written(&server, &server).await;
+    let copy = server.home().join("copy.ndjson").display().to_string();
+    let exported = server.run(&["export", "--output", &copy]).await;
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    erase(&server).await;
+    let imported = server.run(&["import", &copy]).await;
+    let why = String::from_utf8_lossy(&imported.stderr).into_owned();
+    assert!(imported.status.code() == Some(1) && why.contains("does not fit, and nothing was imported"), "{why}");
+    is_nobody(&server).await;
+    server.verify().await;
 }
 
 /// Also by a node that sleeps while it happens, and never sees who it was.

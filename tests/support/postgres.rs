@@ -30,14 +30,18 @@ pub(crate) fn server() -> &'static str {
     url
 }
 
+/// One of the scripts that start what tests need.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
 /// Runs `tests/postgres.sh` and answers what it says.
 pub(crate) fn run_script(command: &str, folder: &Path) -> String {
     run_script_with(command, folder, None)
 }
 
 fn run_script_with(command: &str, folder: &Path, more: Option<&str>) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres.sh");
-    let output = Command::new(script).arg(command).arg(folder).args(more).output().unwrap();
+    let output = Command::new(script("postgres.sh")).arg(command).arg(folder).args(more).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -2,7 +2,7 @@
 //! killed, and paused, while everybody writes. Nothing acknowledged is lost, nothing happens twice, and at rest
 //! all agree.
 
-use super::ground::Ground;
+use super::{ground::Ground, hosts};
 use crate::support::{
     client::Client,
     core::{Core, Manner},
@@ -45,6 +45,21 @@ async fn at_rest_everybody_agrees_although_the_nats_that_nodes_ring_by_comes_and
         let mut chance = Chance::of(seed);
         let settings = settings(&mut chance);
         campaign(Ground::ringing_by_nats(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
+    }
+}
+
+#[tokio::test]
+async fn at_rest_everybody_agrees_although_nodes_on_hosts_of_their_own_are_cut_off_by_the_network() {
+    const TEST: &str = "at_rest_everybody_agrees_although_nodes_on_hosts_of_their_own_are_cut_off_by_the_network";
+    if !hosts::entered(NODES, module_path!(), TEST) {
+        return;
+    }
+    let first = number_from_env("CAMPAIGN_SEED", 1);
+    for seed in first..first + number_from_env("CAMPAIGNS", 4) {
+        println!("CAMPAIGN_SEED={seed}");
+        let mut chance = Chance::of(seed);
+        let settings = settings(&mut chance);
+        campaign(Ground::on_hosts(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
     }
 }
 
@@ -137,6 +152,7 @@ impl Campaign<'_> {
                 }
             }
             94..=96 if !self.ground.bells.is_empty() => self.lose_the_doorbell(),
+            93 if !self.ground.doors.is_empty() => self.lose_people().await,
             91..=96 => {
                 self.clients[at].disconnect();
                 self.connect_anywhere(at).await;
@@ -267,6 +283,34 @@ impl Campaign<'_> {
             self.clients[at].disconnect();
             self.connect_anywhere(at).await;
         }
+    }
+
+    /// Nobody reaches a node any more, and sometimes it reaches nothing either. Those who were there come to another one, while
+    /// they are still connected to the first, and what they wrote to it arrives when it is back.
+    async fn lose_people(&mut self) {
+        let node = self.chance.below(NODES);
+        let cut_off = self.clients_of(node);
+        self.ground.doors[node].set(Way::Lost);
+        let is_alone = !self.has_comments && self.chance.one_in(2);
+        if is_alone {
+            self.ground.ways[node].set(Way::Lost);
+            self.ground.bells[node].set(Way::Lost);
+        }
+        for at in cut_off {
+            for _ in 0..self.chance.below(3) {
+                if self.clients[at].core.is_live() {
+                    self.clients[at].edit_at_random(self.chance).await;
+                }
+            }
+            self.connect_elsewhere(at).await;
+        }
+        self.others_write(node).await;
+        self.ground.doors[node].set(Way::Open);
+        if is_alone {
+            self.ground.ways[node].set(Way::Open);
+            self.ground.bells[node].set(Way::Open);
+        }
+        self.others_write(node).await;
     }
 
     /// A node's way to NATS changes: it is cut, or nothing arrives on it, for now or for ever, or it is open again.

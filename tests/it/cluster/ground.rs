@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use scriptorium::text::Delta;
 
+use super::hosts::{Cable, Network};
 use crate::support::{
     log::Database,
     nats,
     postgres::{Schema, server},
-    proxy::{Place, Proxy},
+    proxy::{Place, Proxy, Way},
     server::Server,
 };
 
@@ -16,9 +17,13 @@ use crate::support::{
 pub(crate) struct Ground {
     pub(crate) nodes: Vec<Server>,
     /// To the database; none on a file.
-    pub(super) ways: Vec<Proxy>,
+    pub(super) ways: Vec<Line>,
     /// To the NATS that they ring by, if they do.
-    pub(super) bells: Vec<Proxy>,
+    pub(super) bells: Vec<Line>,
+    /// To those who are connected, where there are hosts.
+    pub(super) doors: Vec<Line>,
+    /// What stands between networks and what is not in any.
+    relays: Vec<Proxy>,
     /// Goes last, after those who use it.
     schema: Option<Schema>,
 }
@@ -29,7 +34,7 @@ impl Ground {
         for _ in 1..nodes {
             all.push(all[0].another().await);
         }
-        Self { nodes: all, ways: Vec::new(), bells: Vec::new(), schema: None }
+        Self { nodes: all, ..Self::empty() }
     }
 
     /// Each node reaches Postgres on a way of its own.
@@ -44,23 +49,57 @@ impl Ground {
 
     async fn ringing(nodes: usize, settings: &[(&str, &str)], nats: Option<&str>) -> Self {
         let schema = Schema::make().await;
-        let mut ground = Self { nodes: Vec::new(), ways: Vec::new(), bells: Vec::new(), schema: None };
+        let mut ground = Self::empty();
         for _ in 0..nodes {
             let way = Proxy::to(place(server())).await;
             let mut node = Server::prepare(settings);
             node.set_database(&schema.through(&through(server(), &way)));
             if let Some(nats) = nats {
-                let bell = Proxy::to(Place::Tcp(nats.trim_start_matches("nats://").to_owned())).await;
+                let bell = Proxy::to(at_nats(nats)).await;
                 node.set("CLUSTER__DOORBELL", "nats");
                 node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address()));
-                ground.bells.push(bell);
+                ground.bells.push(Line::Wire(bell));
             }
             node.restart().await;
-            ground.ways.push(way);
+            ground.ways.push(Line::Wire(way));
             ground.nodes.push(node);
         }
         ground.schema = Some(schema);
         ground
+    }
+
+    /// Each node is on a host of its own (`hosts::entered`), with a cable to its people, to the database and to NATS.
+    pub(super) async fn on_hosts(nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let schema = Schema::make().await;
+        let mut ground = Self::empty();
+        let database = Proxy::at(Network::Database.address(None), place(server())).await;
+        let bell = Proxy::at(Network::Bell.address(None), at_nats(nats::server())).await;
+        for host in 0..nodes {
+            let mut node = Server::prepare(settings);
+            node.set_database(&schema.through(&through(server(), &database)));
+            node.set("CLUSTER__DOORBELL", "nats");
+            node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address()));
+            node.set_host(format!("h{}", host + 1), Network::People.address(Some(host)));
+            node.restart().await;
+            ground.ways.push(Line::Cable(Cable::new(Network::Database, host)));
+            ground.bells.push(Line::Cable(Cable::new(Network::Bell, host)));
+            ground.doors.push(Line::Cable(Cable::new(Network::People, host)));
+            ground.nodes.push(node);
+        }
+        ground.relays = vec![database, bell];
+        ground.schema = Some(schema);
+        ground
+    }
+
+    const fn empty() -> Self {
+        Self {
+            nodes: Vec::new(),
+            ways: Vec::new(),
+            bells: Vec::new(),
+            doors: Vec::new(),
+            relays: Vec::new(),
+            schema: None,
+        }
     }
 
     /// What a document's events did to it, by their message ids, in order.
@@ -86,6 +125,27 @@ impl Ground {
             assert!(node.terminate().await.success());
         }
     }
+}
+
+/// The way from a node to something that it needs.
+pub(super) enum Line {
+    /// By a proxy.
+    Wire(Proxy),
+    /// By a network.
+    Cable(Cable),
+}
+
+impl Line {
+    pub(super) fn set(&self, way: Way) {
+        match self {
+            Self::Wire(wire) => wire.set(way),
+            Self::Cable(cable) => cable.set(way),
+        }
+    }
+}
+
+fn at_nats(url: &str) -> Place {
+    Place::Tcp(url.trim_start_matches("nats://").to_owned())
 }
 
 /// An address in its parts: who, where, which database, and the rest.

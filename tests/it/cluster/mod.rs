@@ -3,6 +3,7 @@
 mod campaigns;
 mod contention;
 pub(crate) mod ground;
+mod hosts;
 mod nats;
 mod one_file;
 mod people;

@@ -1,7 +1,7 @@
 //! The service as its users get it: a process.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
@@ -24,6 +24,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_scriptorium");
 pub(crate) struct Server {
     home: Arc<TempDir>,
     settings: Vec<(String, String)>,
+    /// The network namespace that it runs in, if that is not the test's.
+    host: Option<String>,
     /// The largest file that the process may write, in blocks of 512 bytes: a disk that gets full.
     disk: Option<u32>,
     life: Option<Life>,
@@ -58,14 +60,14 @@ impl Server {
             settings.iter().map(|(name, value)| (format!("SCRIPTORIUM__{name}"), (*value).to_owned())).collect();
         let home = Arc::new(tempfile::tempdir().unwrap());
         let storage = Storage::of_this_test(home.path());
-        Self { home, settings, disk: None, life: None, storage }
+        Self { home, settings, host: None, disk: None, life: None, storage }
     }
 
     /// Starts another service on the same database, with the same settings.
     pub(crate) async fn another(&self) -> Self {
         let (home, settings) = (Arc::clone(&self.home), self.settings.clone());
         let storage = Storage::Sqlite(self.database());
-        let mut other = Self { home, settings, disk: self.disk, life: None, storage };
+        let mut other = Self { home, settings, host: self.host.clone(), disk: self.disk, life: None, storage };
         other.restart().await;
         other
     }
@@ -73,6 +75,14 @@ impl Server {
     /// Names another database for the next start.
     pub(crate) fn set_database(&mut self, url: &str) {
         self.settings.push(("DATABASE_URL".to_owned(), url.to_owned()));
+    }
+
+    /// From the next start on it runs on a host of the test's own, and listens at this address of it.
+    pub(crate) fn set_host(&mut self, name: String, address: IpAddr) {
+        self.set("SERVER__LISTEN", &SocketAddr::from((address, 0)).to_string());
+        // Everybody is a guest, and only the test is there.
+        self.set("AUTH__ALLOW_OPEN", "true");
+        self.host = Some(name);
     }
 
     /// Changes a setting for the next start.
@@ -261,7 +271,11 @@ impl Server {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = if let Some(blocks) = self.disk {
+        let mut command = if let Some(host) = &self.host {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", host, PROGRAM]);
+            command
+        } else if let Some(blocks) = self.disk {
             let mut command = Command::new("sh");
             // Ignored, the signal becomes an error of the write, as on a full disk.
             command.args(["-c", &format!(r#"trap '' XFSZ; ulimit -S -f {blocks}; exec "$0" "$@""#), PROGRAM]);
