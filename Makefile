@@ -26,7 +26,7 @@ else
 	$(CARGO) test --locked
 endif
 
-contract: ## Ask a debug build what /openapi.json allows, by schemathesis, which it brings. EXAMPLES=200 SEED=7
+contract: ## Put a debug build before clients that are not ours, which it brings (python3, Node). EXAMPLES=200 SEED=7
 	$(CARGO) build --locked
 	tests/contract.sh target/debug/scriptorium $(or $(EXAMPLES),25) $(or $(SEED),1)
 

@@ -1,7 +1,8 @@
 //! Looking back: `cargo bench --bench history -- [--edits N] [--trace FILE.json.gz] [--every N] [--postgres]`.
 //!
 //! Writes a document edit by edit into a log with the snapshots that the service would save, and measures: the way to a
-//! random version (warm, and the first of each on a log just opened), the bytes of events and of snapshots per edit, the
+//! random version (the first of each on a log just opened; warm; and on SQLite cold, with the log opened anew for each question
+//! and its files in no cache of the system), the bytes of events and of snapshots per edit, the
 //! feed, `rebuild`, who wrote what, and `export` and `import`, by a file from SQLite to Postgres or the other way, and back.
 //! Without a trace the edits are made up: at random places, three inserts for each deletion. `--postgres` writes them there:
 //! to the server that `TEST_DATABASE_URL` names, or a private one.
@@ -80,19 +81,23 @@ async fn run() -> Outcome<()> {
 
     let mut chance = SmallRng::seed_from_u64(1);
     let log = open().await?;
+    let mut any = || Version(chance.random_range(0..=changes.len() as u64));
     for name in ["the first time", "warm"] {
         let mut times = Vec::new();
         for _ in 0..QUESTIONS {
-            let version = Version(chance.random_range(0..=changes.len() as u64));
-            let began = Instant::now();
-            let place = history::find(&log, &id, When::Version(version)).await?;
-            let document = history::document(&log, &place, |_| ()).await?;
-            times.push(began.elapsed().as_secs_f64() * 1e3);
-            assert_eq!(document.version(), version);
+            times.push(look_back(&log, &id, any()).await?);
         }
-        times.sort_by(f64::total_cmp);
-        let at = |part: usize| times[(times.len() - 1) * part / 100];
-        println!("a random version, {name:<14}: p50 {:7.2} ms, p99 {:7.2} ms", at(50), at(99));
+        tell(name, times);
+    }
+    if !is_postgres {
+        let mut times = Vec::new();
+        for _ in 0..QUESTIONS / 5 {
+            let cold = open().await?;
+            forget(&folder.path().join("log.db"))?;
+            times.push(look_back(&cold, &id, any()).await?);
+            cold.close().await;
+        }
+        tell("cold", times);
     }
     who_wrote_what(&log, &id, changes.len() as u64, &mut chance).await?;
     let [events, snapshots, kept] = bytes(&url).await?;
@@ -117,6 +122,36 @@ async fn run() -> Outcome<()> {
     log.close().await;
     move_by_file(folder.path(), (&url, &other), changes.len())?;
     move_by_file(folder.path(), (&other, &file("back.db")), changes.len())
+}
+
+/// Milliseconds to a document as it was.
+async fn look_back(log: &EventLog, id: &DocumentId, version: Version) -> Outcome<f64> {
+    let began = Instant::now();
+    let place = history::find(log, id, When::Version(version)).await?;
+    let document = history::document(log, &place, |_| ()).await?;
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    assert_eq!(document.version(), version);
+    Ok(took)
+}
+
+fn tell(name: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let at = |part: usize| times[(times.len() - 1) * part / 100];
+    println!("a random version, {name:<14}: p50 {:7.2} ms, p99 {:7.2} ms", at(50), at(99));
+}
+
+/// Has the system drop what it has cached of a database; it has to be on the disk already.
+fn forget(database: &Path) -> Outcome<()> {
+    let name = database.display();
+    for file in [name.to_string(), format!("{name}-wal")].iter().filter(|file| Path::new(file).exists()) {
+        let input = format!("if={file}");
+        let done =
+            Command::new("dd").args([&*input, "of=/dev/null", "iflag=nocache", "count=0", "status=none"]).status()?;
+        if !done.success() {
+            return Err(format!("dd failed to drop {file} from the cache").into());
+        }
+    }
+    Ok(())
 }
 
 /// By the commands, from the start of each to its end.

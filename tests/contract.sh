@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Asks a running service what its description allows, and some of what it does not, by schemathesis (PyPI): no answer
-# may be a server's error or outside of the description. Brings schemathesis into target/tools where it is not installed.
+# Clients that are not ours. schemathesis (PyPI) asks a running service what its description allows, and some of what it does
+# not: no answer may be a server's error or outside of the description. An EventSource (npm) reads the feed of a service that
+# is killed. Needs python3 and Node 18 or newer; brings schemathesis into target/tools where it is not installed.
 #
 #   tests/contract.sh PROGRAM [EXAMPLES [SEED]]
 set -euo pipefail
-program=$1 examples=${2:-25} seed=${3:-1}
+program=$(realpath "$1") examples=${2:-25} seed=${3:-1}
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/target/tools/schemathesis
 PATH=$PATH:$tools/bin
@@ -12,6 +13,7 @@ if ! command -v schemathesis >/dev/null; then
     python3 -m venv "$tools"
     "$tools/bin/pip" install --quiet schemathesis
 fi
+(cd "$root/tests/eventsource" && npm ci --silent --no-audit --no-fund && node read.mjs "$program" "$seed")
 dir=$(mktemp -d)
 trap 'kill "$service" 2>/dev/null || true; rm -rf "$dir"' EXIT
 SCRIPTORIUM__DATABASE__URL=sqlite://$dir/log.db SCRIPTORIUM__SERVER__LISTEN=127.0.0.1:0 "$program" serve 2>"$dir/log" &
