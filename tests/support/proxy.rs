@@ -170,7 +170,7 @@ async fn pump(
         () = give(to, chunks, seen, came, passes) => (),
         () = async {
             take(from, sender).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } => (),
     }
 }
