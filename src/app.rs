@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
@@ -231,7 +232,8 @@ fn spawn_after<F: Future<Output = ()> + Send>(
 }
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the key files again.
-pub async fn serve(settings: Settings) -> Result<(), StartError> {
+pub async fn serve(mut settings: Settings) -> Result<(), StartError> {
+    settings.limits.connections = connections_with_files(settings.limits.connections);
     let mut terminate = signal(tokio::signal::unix::SignalKind::terminate());
     let mut interrupt = signal(tokio::signal::unix::SignalKind::interrupt());
     let mut hang_up = signal(tokio::signal::unix::SignalKind::hangup());
@@ -245,6 +247,35 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
     }
     running.shutdown().await;
     Ok(())
+}
+
+/// Files that are no connections: the database, the log, and who is just being told that there is no room.
+const OTHER_FILES: usize = 128;
+
+/// Every connection is an open file, of which many systems allow a process 1,024 until it asks for more. Asks for as many as
+/// are needed, and answers how many connections that is enough for: whoever is one too many is to be told so.
+fn connections_with_files(wanted: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let needed = (wanted + OTHER_FILES) as u64;
+    let Some(current) = current.filter(|current| *current < needed) else { return wanted };
+    let asked = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let files = match setrlimit(Resource::Nofile, Rlimit { current: Some(asked), maximum }) {
+        Ok(()) => usize::try_from(asked).unwrap_or(usize::MAX),
+        Err(error) => {
+            warn!(%error, "no more open files can be had");
+            usize::try_from(current).unwrap_or(usize::MAX)
+        }
+    };
+    let connections = files.saturating_sub(OTHER_FILES).max(files / 2).min(wanted);
+    if connections < wanted {
+        warn!(
+            open_files = files,
+            connections,
+            "the system allows fewer open files than limits.connections needs (ulimit -H -n, LimitNOFILE): no more \
+             connections than this are let in"
+        );
+    }
+    connections
 }
 
 fn signal(kind: tokio::signal::unix::SignalKind) -> tokio::signal::unix::Signal {

@@ -98,7 +98,7 @@ fn the_load_balancer_keeps_documents_together_and_measurements_inside() {
         "hash-balance-factor 150",
         "option httpchk GET /readyz",
         "timeout tunnel 5m",
-        "http-request deny deny_status 404 if { path -i /metrics }",
+        "http-request deny deny_status 404 if { path_beg -i /metrics }",
     ] {
         assert!(lines.contains(line), "{line}");
     }

@@ -327,3 +327,33 @@ async fn time_never_runs_backwards_in_a_document_though_the_clock_does() {
     let recorded: Vec<_> = log.read(&stream, Seq(0), 10).await.unwrap().iter().map(|it| it.recorded_at).collect();
     assert!(recorded.is_sorted() && recorded.len() == 3, "{recorded:?}");
 }
+
+/// Many systems allow a process 1,024 open files until it asks for more.
+#[tokio::test]
+async fn nobody_is_turned_away_for_a_limit_of_open_files_that_can_be_raised() {
+    let mut server = Server::prepare(&[]);
+    server.limit_open_files("-S", 150);
+    server.restart().await;
+    let mut all = Vec::new();
+    for n in 0..200 {
+        all.push(guest(&server, "doc", &format!("g{n}")).await);
+    }
+    assert_eq!(server.get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_for_the_limit_of_open_files_is_told_so_and_harms_nobody() {
+    const ROOM: usize = 300 - 128;
+    let mut server = Server::prepare(&[]);
+    server.limit_open_files("", 300);
+    server.restart().await;
+    let told = server.log().iter().any(|line| line.contains("fewer open files") && line.contains("LimitNOFILE"));
+    assert!(told, "{:?}", server.log());
+    let mut all = Vec::new();
+    for n in 0..ROOM {
+        all.push(guest(&server, "doc", &format!("g{n}")).await);
+    }
+    assert_eq!(Socket::refused(server.address(), &Opening::guest("doc", "late")).await, 503);
+    assert_eq!(server.get("/readyz").await.0, 200);
+    commit(&mut all[0], &edit("m", 0, insert(0, "x"))).await;
+}

@@ -26,8 +26,8 @@ pub(crate) struct Server {
     settings: Vec<(String, String)>,
     /// The network namespace that it runs in, if that is not the test's.
     host: Option<String>,
-    /// The largest file that the process may write, in blocks of 512 bytes: a disk that gets full.
-    disk: Option<u32>,
+    /// What the process may have, as `ulimit` takes it.
+    limit: Option<String>,
     life: Option<Life>,
     /// Goes last, after those who use it.
     storage: Storage,
@@ -60,14 +60,15 @@ impl Server {
             settings.iter().map(|(name, value)| (format!("SCRIPTORIUM__{name}"), (*value).to_owned())).collect();
         let home = Arc::new(tempfile::tempdir().unwrap());
         let storage = Storage::of_this_test(home.path());
-        Self { home, settings, host: None, disk: None, life: None, storage }
+        Self { home, settings, host: None, limit: None, life: None, storage }
     }
 
     /// Starts another service on the same database, with the same settings.
     pub(crate) async fn another(&self) -> Self {
         let (home, settings) = (Arc::clone(&self.home), self.settings.clone());
         let storage = Storage::Sqlite(self.database());
-        let mut other = Self { home, settings, host: self.host.clone(), disk: self.disk, life: None, storage };
+        let mut other =
+            Self { home, settings, host: self.host.clone(), limit: self.limit.clone(), life: None, storage };
         other.restart().await;
         other
     }
@@ -265,9 +266,15 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// From the next start on, no file of the service can grow beyond this; `None` lifts the limit.
+    /// From the next start on, no file of the service can grow beyond so many blocks of 512 bytes: a disk that gets full;
+    /// `None` lifts the limit.
     pub(crate) fn limit_files(&mut self, blocks: Option<u32>) {
-        self.disk = blocks;
+        self.limit = blocks.map(|blocks| format!("-S -f {blocks}"));
+    }
+
+    /// From the next start on, no more files may be open, for good (`-H`) or until the service asks for more (`-S`).
+    pub(crate) fn limit_open_files(&mut self, kind: &str, files: u32) {
+        self.limit = Some(format!("{kind} -n {files}"));
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -275,10 +282,10 @@ impl Server {
             let mut command = Command::new("ip");
             command.args(["netns", "exec", host, PROGRAM]);
             command
-        } else if let Some(blocks) = self.disk {
+        } else if let Some(limit) = &self.limit {
             let mut command = Command::new("sh");
             // Ignored, the signal becomes an error of the write, as on a full disk.
-            command.args(["-c", &format!(r#"trap '' XFSZ; ulimit -S -f {blocks}; exec "$0" "$@""#), PROGRAM]);
+            command.args(["-c", &format!(r#"trap '' XFSZ; ulimit {limit}; exec "$0" "$@""#), PROGRAM]);
             command
         } else {
             Command::new(PROGRAM)
