@@ -33,15 +33,15 @@ async fn two_people_who_type_at_once_end_at_the_same_text() {
 }
 
 #[tokio::test]
-async fn two_people_who_type_at_once_on_two_nodes_end_at_the_same_text() {
-    let mut ground = Ground::on_postgres(2, &[]).await;
+async fn two_people_who_type_at_once_on_two_of_three_nodes_end_at_the_same_text() {
+    let mut ground = Ground::on_postgres(3, &[]).await;
     two_people(&mut ground.nodes, &trace::concurrent("friendsforever", 4_000), &[]).await;
     ground.end().await;
 }
 
 #[tokio::test]
 async fn two_people_end_at_the_same_text_although_the_nodes_that_they_are_on_are_killed_in_turns() {
-    let mut ground = Ground::on_postgres(2, &[]).await;
+    let mut ground = Ground::on_postgres(3, &[]).await;
     let trace = trace::concurrent("friendsforever", 3_000);
     let kills = kills(&trace);
     two_people(&mut ground.nodes, &trace, &kills).await;
@@ -64,21 +64,21 @@ fn kills(trace: &Concurrent) -> Vec<usize> {
 }
 
 /// Replays a trace with every remote edit delivered exactly where its parents say, each person on their node if there
-/// are two; before the steps in `kills` one of the nodes dies and comes back.
+/// are several; before the steps in `kills` one of the nodes dies and comes back, and who was there goes to the next one.
 ///
 /// Where the two were at one place at once, the recorded text has the first one's left. The committed edit has
 /// priority, so of two concurrent edits the first person's is let through first; what each has in flight, and
 /// what each has received, stays as recorded.
 async fn two_people(nodes: &mut [Server], trace: &Concurrent, kills: &[usize]) {
-    let last = nodes.len() - 1;
+    let mut places = [0, nodes.len() - 1];
     let mut people = [
-        Client::open(&nodes[0], "friends", "ann", Manner::PLAIN).await,
-        Client::open(&nodes[last], "friends", "ben", Manner { form: Form::Delta, ..Manner::PLAIN }).await,
+        Client::open(&nodes[places[0]], "friends", "ann", Manner::PLAIN).await,
+        Client::open(&nodes[places[1]], "friends", "ben", Manner { form: Form::Delta, ..Manner::PLAIN }).await,
     ];
     let (mut heard, mut most) = ([0, 0], 0);
     for (at, step) in trace.first_first().enumerate() {
         for (kill, _) in kills.iter().enumerate().filter(|(_, kill)| **kill == at) {
-            kill_and_resume(nodes, kill % nodes.len(), &mut people).await;
+            kill_and_resume(nodes, kill % nodes.len(), &mut people, &mut places).await;
         }
         let [person, other] = people.get_disjoint_mut([step.agent, 1 - step.agent]).unwrap();
         other.wait_for_acks().await;
@@ -107,21 +107,21 @@ async fn two_people(nodes: &mut [Server], trace: &Concurrent, kills: &[usize]) {
         );
     }
     people[0].core.assert_shows(people[1].core.local(), versions);
-    let newcomer = Client::open(&nodes[0], "friends", "newcomer", Manner::PLAIN).await;
-    newcomer.core.assert_shows(people[0].core.local(), versions);
+    for node in nodes.iter() {
+        let newcomer = Client::open(node, "friends", "newcomer", Manner::PLAIN).await;
+        newcomer.core.assert_shows(people[0].core.local(), versions);
+    }
     assert!(nodes[0].replay("friends", None).await.trim_end_matches('\n') == trace.end_content.trim_end_matches('\n'));
     nodes[0].verify().await;
 }
 
-async fn kill_and_resume(nodes: &mut [Server], node: usize, people: &mut [Client; 2]) {
+async fn kill_and_resume(nodes: &mut [Server], node: usize, people: &mut [Client; 2], places: &mut [usize; 2]) {
     nodes[node].kill().await;
     nodes[node].restart().await;
-    for (at, person) in people.iter_mut().enumerate() {
-        if at.min(nodes.len() - 1) != node {
-            continue;
-        }
+    for (place, person) in places.iter_mut().zip(people).filter(|(place, _)| **place == node) {
+        *place = (*place + 1) % nodes.len();
         person.disconnect();
-        person.connect(&nodes[node]).await;
+        person.connect(&nodes[*place]).await;
         person.deliver_until("the answer to `since`", Core::is_live).await;
     }
 }
