@@ -103,7 +103,7 @@ impl Replay {
                 "delta": OpsJson(delta().ops()),
                 "metadata": {
                     "word_count": content.word_count(),
-                    "last_modified": document.last_modified().map(Timestamp::to_rfc3339),
+                    "last_modified": document.last_modified().map(|at| at.to_string()),
                 },
                 "comments": document.comments().threads().into_iter().map(thread_as_json).collect::<Value>(),
             }))?,
@@ -114,14 +114,14 @@ impl Replay {
 
 /// A thread; its position counts UTF-16 units.
 fn thread_as_json((thread, at): (&Thread, Stretch)) -> Value {
-    let stamp = |stamp: &Stamp| json!({"by": stamp.by.as_str(), "at": stamp.at.to_rfc3339()});
+    let stamp = |stamp: &Stamp| json!({"by": stamp.by.as_str(), "at": stamp.at.to_string()});
     let comment = |comment: &Arc<Comment>| {
         json!({
             "id": comment.id.as_str(),
             "author_id": comment.author.as_str(),
             "author_name": comment.author_name.as_deref(),
             "content": &*comment.content,
-            "created_at": comment.created_at.to_rfc3339(),
+            "created_at": comment.created_at.to_string(),
             "updated": comment.updated.as_ref().map(stamp),
         })
     };

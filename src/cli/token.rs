@@ -71,7 +71,7 @@ impl Token {
         let Claims { user_id, permissions, issued_at, .. } = claims;
         // A token's end is a whole second.
         let end = issued_at.0.div_euclid(1_000_000).saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-        let end = Timestamp(end.saturating_mul(1_000_000)).to_rfc3339();
+        let end = Timestamp(end.saturating_mul(1_000_000)).to_string();
         let sub = user_id.as_str();
         Ok(output::json(&json!({"token": token, "sub": sub, "permissions": permissions, "expires_at": end}))?)
     }

@@ -15,27 +15,20 @@ impl Timestamp {
         Ok(Self(time.timestamp_micros()))
     }
 
-    /// RFC 3339 in UTC with milliseconds, e.g. `2026-11-21T10:20:10.039Z`.
-    pub fn to_rfc3339(self) -> String {
-        self.write(SecondsFormat::Millis)
-    }
-
     /// Milliseconds since 1970-01-01T00:00:00Z, rounded down.
     pub const fn millis(self) -> i64 {
         self.0.div_euclid(1_000)
     }
-
-    fn write(self, precision: SecondsFormat) -> String {
-        // Beyond chrono's years (±262,000) there is no date to write; such a moment shows as the last one.
-        let last = if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-        DateTime::from_timestamp_micros(self.0).unwrap_or(last).to_rfc3339_opts(precision, true)
-    }
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with everything that the timestamp knows: microseconds.
+    /// RFC 3339 in UTC with everything that the timestamp knows, so that what is read again is the same moment:
+    /// `2026-11-21T10:20:10.039175Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.write(SecondsFormat::Micros))
+        // Beyond chrono's years (±262,000) there is no date to write; such a moment shows as the last one.
+        let last = if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+        let time = DateTime::from_timestamp_micros(self.0).unwrap_or(last);
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
     }
 }
 
@@ -51,12 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_in_utc_with_milliseconds() {
+    fn a_time_is_written_in_utc_with_microseconds() {
         let time = Timestamp(1_795_256_410_039_175);
-        assert_eq!(time.to_rfc3339(), "2026-11-21T10:20:10.039Z");
         assert_eq!(time.to_string(), "2026-11-21T10:20:10.039175Z");
-        assert_eq!(Timestamp(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Timestamp(-1).to_rfc3339(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999Z");
     }
 
     #[test]
@@ -70,6 +62,6 @@ mod tests {
 
     #[test]
     fn no_number_is_too_large_to_write() {
-        assert!(!Timestamp(i64::MAX).to_rfc3339().is_empty() && !Timestamp(i64::MIN).to_rfc3339().is_empty());
+        assert!(!Timestamp(i64::MAX).to_string().is_empty() && !Timestamp(i64::MIN).to_string().is_empty());
     }
 }

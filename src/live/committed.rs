@@ -94,7 +94,7 @@ impl Committed {
             Event::Commented(commented, cause) => (commented.by.clone(), cause.client.clone()),
         };
         let client = ClientKey { user, client };
-        Self::new((seq, version), message_id, client, event, recorded_at.to_rfc3339().into())
+        Self::new((seq, version), message_id, client, event, recorded_at.to_string().into())
     }
 
     /// What to append.

@@ -70,7 +70,7 @@ impl OpenDocument {
                 let refusal = Refusal::of_rejection(rejection).of(&submission.message_id);
                 metrics.messages_sent(Sent::Error, 1);
                 metrics.error_sent(refusal.code.as_str());
-                let now = self.live.clock.now().to_rfc3339();
+                let now = self.live.clock.now().to_string();
                 Some(Item::text(&error(&refusal, &now, Some(&submission.client.client))))
             }
             Outcome::Accepted(_) | Outcome::Delivered => None,

@@ -341,7 +341,7 @@ impl OpenDocument {
             accepted: Vec::with_capacity(submissions.len()),
             by_message: HashMap::with_capacity(submissions.len()),
             recorded_at,
-            timestamp: recorded_at.to_rfc3339().into(),
+            timestamp: recorded_at.to_string().into(),
             length_limit: self.live.settings.document_length,
             comment_limits: self.live.settings.comments,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::{
-    domain::{MessageId, Seq, Timestamp, Version},
+    domain::{MessageId, Seq, Version},
     event_log::ReadError,
     projection::Arrival,
     protocol::document::{CommentList, Sync},
@@ -179,7 +179,7 @@ impl OpenDocument {
             document_id: self.id.clone(),
             version: self.document.version(),
             content: self.document.content().clone(),
-            last_modified: self.document.last_modified().map(Timestamp::to_rfc3339),
+            last_modified: self.document.last_modified().map(|at| at.to_string()),
             active_users: self.active_users(subscriber),
             comments: self.comments_for(subscriber),
         };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{DocumentId, PositionEncoding, Timestamp},
+    domain::{DocumentId, PositionEncoding},
     event_log::Recorded,
     projection::Document,
     protocol::document::{CommentList, Form, Sync},
@@ -48,7 +48,7 @@ impl Retelling {
             document_id: self.document.clone(),
             version: document.version(),
             content: document.content().clone(),
-            last_modified: document.last_modified().map(Timestamp::to_rfc3339),
+            last_modified: document.last_modified().map(|at| at.to_string()),
             active_users: Vec::new(),
             comments: (!document.comments().is_empty()).then(|| Arc::new(comments()) as Arc<dyn CommentList>),
         }

@@ -73,7 +73,7 @@ impl Subscriber {
             user_id: &self.client.user,
             permissions: &self.permissions,
             document_version: version,
-            server_time: &now.to_rfc3339(),
+            server_time: &now.to_string(),
             encoding: self.encoding,
             resumed,
         }))

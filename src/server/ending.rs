@@ -87,7 +87,7 @@ pub(super) fn token_expired() -> Goodbye {
 
 /// Shut out; the reason of those who did it is not for them.
 pub(super) fn banned(until: Timestamp) -> Goodbye {
-    let until = until.to_rfc3339();
+    let until = until.to_string();
     let refusal = Refusal::new(ErrorCode::Unauthorized, format!("you are banned until {until}"));
     Goodbye { code: 4004, reason: "banned", metric: CloseReason::Banned, refusal: None }
         .because(refusal.with("reason", "banned").with("until", until))

@@ -60,7 +60,7 @@ pub(super) async fn erase(ask: &Ask, body: &[u8]) -> Result<warp::reply::Respons
             let by = &ask.identity.user_id;
             let (events, documents) = (rewriting.events, rewriting.documents);
             info!(erased_as = %erasure.pseudonym, %by, events, documents, "erased a person");
-            let (erased_as, timestamp) = (erasure.pseudonym.as_str(), erasure.at.to_rfc3339());
+            let (erased_as, timestamp) = (erasure.pseudonym.as_str(), erasure.at.to_string());
             Ok(json(StatusCode::OK, &ErasureJson { erased_as, events, documents, timestamp }))
         }
         Ok(None) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the service stops; {later}"))),

@@ -79,7 +79,7 @@ pub(super) async fn revoke(ask: &Ask, body: &[u8]) -> Result<warp::reply::Respon
         Revoked::User(id) => (Some(id.as_str()), None),
         Revoked::Token(id) => (None, Some(id.as_str())),
     };
-    let (until, timestamp) = (until.to_rfc3339(), shared.clock.now().to_rfc3339());
+    let (until, timestamp) = (until.to_string(), shared.clock.now().to_string());
     let answer = RevokedJson { user_id, jti, until, reason: reason.as_deref(), revoked_by: by.as_str(), timestamp };
     Ok(json(StatusCode::CREATED, &answer))
 }

@@ -213,7 +213,7 @@ impl Talk {
             return Err(no_read(permissions));
         }
         let names: Vec<_> = permissions.iter().map(Permission::short).collect();
-        let expires_at = identity.expires_at.map(Timestamp::to_rfc3339);
+        let expires_at = identity.expires_at.map(|at| at.to_string());
         let client = &self.client;
         let frame = authenticated((&client.client, message), &client.user, &names, expires_at.as_deref());
         self.send(&frame, Sent::Other);
@@ -227,7 +227,7 @@ impl Talk {
     }
 
     fn tell_expiring(&self, end: Timestamp) {
-        self.send(&token_expiring(&end.to_rfc3339()), Sent::Other);
+        self.send(&token_expiring(&end.to_string()), Sent::Other);
     }
 
     pub(super) fn send(&self, frame: &str, kind: Sent) {
@@ -237,7 +237,7 @@ impl Talk {
 
     pub(super) fn refuse(&self, refusal: &Refusal) {
         self.shared.metrics.error_sent(refusal.code.as_str());
-        let now = self.shared.clock.now().to_rfc3339();
+        let now = self.shared.clock.now().to_string();
         self.send(&error(refusal, &now, Some(&self.client.client)), Sent::Error);
     }
 }

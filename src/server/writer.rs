@@ -142,7 +142,7 @@ impl Writer {
         if let Some(refusal) = goodbye.refusal.as_ref().filter(|_| !is_interrupted) {
             self.metrics.error_sent(refusal.code.as_str());
             self.metrics.messages_sent(Sent::Error, 1);
-            let refusal = error(refusal, &self.clock.now().to_rfc3339(), None);
+            let refusal = error(refusal, &self.clock.now().to_string(), None);
             self.unsent.add(Frames::text(&refusal).into_bytes());
         }
         if !is_interrupted {

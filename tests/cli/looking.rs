@@ -44,7 +44,7 @@ async fn replay_prints_rich_text_and_everything_that_is_known() {
         serde_json::from_str::<Value>(&replay("json")).unwrap(),
         json!({
             "id": "b", "version": 1, "seq": 1, "content": "hello", "delta": delta,
-            "metadata": { "word_count": 1, "last_modified": "2026-01-01T00:00:01.000Z" },
+            "metadata": { "word_count": 1, "last_modified": "2026-01-01T00:00:01.000000Z" },
             "comments": [],
         })
     );

@@ -323,7 +323,7 @@ async fn time_never_runs_backwards_in_a_document_though_the_clock_does() {
         ann.close().await;
         assert!(running.shutdown().await);
     }
-    assert_eq!(told, ["2033-05-18T03:33:20.000Z", "2033-05-18T03:33:20.000Z", "2033-05-18T03:33:21.000Z"]);
+    assert_eq!(told, ["2033-05-18T03:33:20.000000Z", "2033-05-18T03:33:20.000000Z", "2033-05-18T03:33:21.000000Z"]);
     let recorded: Vec<_> = log.read(&stream, Seq(0), 10).await.unwrap().iter().map(|it| it.recorded_at).collect();
     assert!(recorded.is_sorted() && recorded.len() == 3, "{recorded:?}");
 }

@@ -340,7 +340,7 @@ impl OpenDocument {
         let refusal = if let Some(message) = message { refusal.of(message) } else { refusal };
         self.live.metrics.messages_sent(Sent::Error, 1);
         self.live.metrics.error_sent(refusal.code.as_str());
-        let now = self.live.clock.now().to_rfc3339();
+        let now = self.live.clock.now().to_string();
         subscriber.outbox.push(Item::text(&error(&refusal, &now, Some(&subscriber.client.client))));
     }
 

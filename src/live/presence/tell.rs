@@ -116,7 +116,7 @@ impl OpenDocument {
     }
 
     pub(super) fn broadcast(&self, moved: &[(ConnectionId, Moved)], typed: &[(ConnectionId, Typed)]) {
-        let (version, timestamp) = (self.document.version(), &self.live.clock.now().to_rfc3339());
+        let (version, timestamp) = (self.document.version(), &self.live.clock.now().to_string());
         let content = self.document.content();
         let told = Told { content, version, timestamp, moved, typed, series: Default::default() };
         let mut sent = 0;
@@ -131,7 +131,7 @@ impl OpenDocument {
     pub(in crate::live) fn announce(&self, newcomer: ConnectionId) {
         let Some(newcomer) = self.subscriber(newcomer) else { return };
         let ClientKey { user, client } = &newcomer.client;
-        let now = self.live.clock.now().to_rfc3339();
+        let now = self.live.clock.now().to_string();
         let joined = user_joined(user, &newcomer.profile, &now, client);
         self.tell_all(&joined, |it| it.client.user != *user);
         self.tell_cursor(user, client, |it| it.client.user != *user);
@@ -142,7 +142,7 @@ impl OpenDocument {
         let Some(placed) = self.presence.here.cursor(user) else { return };
         let moved = Moved { user: user.clone(), client: client.clone(), message_id: None, cursor: placed.cursor };
         let (content, version) = (self.document.content(), self.document.version());
-        let (now, mut sent) = (self.live.clock.now().to_rfc3339(), 0);
+        let (now, mut sent) = (self.live.clock.now().to_string(), 0);
         for reader in self.subscribers.iter().filter(|it| who(it)) {
             let cursor = counted(content, placed.cursor, reader.encoding);
             reader.outbox.push(Item::text(&cursor_update(&moved, cursor, version, &now)));
@@ -153,14 +153,14 @@ impl OpenDocument {
 
     /// Tells everybody that a user is here, on another process, and who that is.
     pub(super) fn tell_joined(&self, user: &UserId, profile: &Profile, client: &ClientId) {
-        let now = self.live.clock.now().to_rfc3339();
+        let now = self.live.clock.now().to_string();
         self.tell_all(&user_joined(user, profile, &now, client), |it| it.client.user != *user);
         self.tell_cursor(user, client, |it| it.client.user != *user);
     }
 
     /// Tells one who resumes who is here: it is not sent the whole document, where that would stand.
     pub(in crate::live) fn tell_who_is_here(&self, reader: &Subscriber) {
-        let (content, now) = (self.document.content(), self.live.clock.now().to_rfc3339());
+        let (content, now) = (self.document.content(), self.live.clock.now().to_string());
         let (version, mut sent) = (self.document.version(), 0);
         for (id, user) in self.presence.here.users().filter(|(id, _)| **id != reader.client.user) {
             // A user who is present has a connection, and that a client.
@@ -180,7 +180,7 @@ impl OpenDocument {
     }
 
     pub(super) fn tell_left(&self, user: &UserId, client: &ClientId) {
-        let now = self.live.clock.now().to_rfc3339();
+        let now = self.live.clock.now().to_string();
         self.tell_all(&user_left(user, &now, client), |_| true);
     }
 

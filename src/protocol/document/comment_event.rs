@@ -115,7 +115,7 @@ pub fn comment_ack(ack: &CommentAck<'_>, change: &CommentChange, sending: Sendin
 pub fn comment_event(about: &CommentAck<'_>, commented: &Commented, encoding: PositionEncoding) -> String {
     let Commented { change, by, at } = commented;
     let (comment_id, thread_id) = (change.comment().as_str(), change.thread().as_str());
-    let (by, at, version) = (by.as_str(), at.to_rfc3339(), about.version);
+    let (by, at, version) = (by.as_str(), at.to_string(), about.version);
     let common = Common { version, document_id: about.document_id.as_str() };
     let cause = (Some(about.client_id), Some(about.message_id));
     match change {
@@ -356,7 +356,7 @@ pub struct ListedCommentJson<'a> {
 
 impl Serialize for ListedComment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let at = |stamp: &Option<(UserId, Timestamp)>| stamp.as_ref().map(|(_, at)| at.to_rfc3339());
+        let at = |stamp: &Option<(UserId, Timestamp)>| stamp.as_ref().map(|(_, at)| at.to_string());
         let json = ListedCommentJson {
             comment: AddedJson {
                 id: self.id.as_str(),
@@ -367,7 +367,7 @@ impl Serialize for ListedComment {
                 orphaned: Some(self.position.is_empty()),
                 quote: Some(&self.quote),
                 thread_id: self.thread_id.as_str(),
-                created_at: &self.created_at.to_rfc3339(),
+                created_at: &self.created_at.to_string(),
             },
             resolved: self.resolved.is_some(),
             resolved_by: self.resolved.as_ref().map(|(by, _)| by.as_str()),

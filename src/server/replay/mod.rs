@@ -97,7 +97,7 @@ async fn begin(
         user_id: &talk.client.user,
         permissions: &permissions,
         document_version: found.to.head.version,
-        server_time: &shared.clock.now().to_rfc3339(),
+        server_time: &shared.clock.now().to_string(),
         encoding: retelling.encoding,
         resumed: false,
     };

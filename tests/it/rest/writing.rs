@@ -48,6 +48,9 @@ async fn everybody_sees_what_a_server_writes_and_it_stays() {
     assert_eq!((&seen["event"], &seen["message_id"]), (&json!("operation_broadcast"), &json!("s1")));
     assert_eq!((&seen["data"]["version"], &seen["client_id"]), (&json!(2), &json!("server")));
     assert_eq!((&seen["data"]["operation"]["author"], &seen["data"]["timestamp"]), (&json!("bot"), &done["timestamp"]));
+    // The moment that was told is the moment to ask for.
+    let then = format!("/v1/documents/doc?at={}", done["timestamp"].as_str().unwrap());
+    assert_eq!(server.look(&then).await.with(200)["content"], "Hello world");
     server.kill().await;
     server.restart().await;
     assert_eq!(server.look("/v1/documents/doc").await.with(200)["content"], "Hello world");
