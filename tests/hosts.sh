@@ -47,7 +47,9 @@ make() {
     done
     for network in "$@"; do
         number=$((number + 1))
-        ip link add "$network" type bridge
+        # Of its own accord its address is the lowest of its ports: with a cable it would change, and the hosts, which know the
+        # one before, would not reach it until they ask again.
+        ip link add "$network" address "02:00:0a:4d:0$number:01" type bridge
         ip addr add "10.77.$number.1/24" dev "$network"
         ip link set "$network" up
         for ((host = 1; host <= hosts; host++)); do

@@ -75,15 +75,22 @@ impl Ground {
         let database = Proxy::at(Network::Database.address(None), place(server())).await;
         let bell = Proxy::at(Network::Bell.address(None), at_nats(nats::server())).await;
         for host in 0..nodes {
+            for (lines, network) in [
+                (&mut ground.ways, Network::Database),
+                (&mut ground.bells, Network::Bell),
+                (&mut ground.doors, Network::People),
+            ] {
+                let cable = Cable::new(network, host);
+                // An earlier campaign may have left it otherwise.
+                cable.set(Way::Open);
+                lines.push(Line::Cable(cable));
+            }
             let mut node = Server::prepare(settings);
             node.set_database(&schema.through(&through(server(), &database)));
             node.set("CLUSTER__DOORBELL", "nats");
             node.set("CLUSTER__NATS_URL", &format!("nats://{}", bell.address()));
             node.set_host(format!("h{}", host + 1), Network::People.address(Some(host)));
             node.restart().await;
-            ground.ways.push(Line::Cable(Cable::new(Network::Database, host)));
-            ground.bells.push(Line::Cable(Cable::new(Network::Bell, host)));
-            ground.doors.push(Line::Cable(Cable::new(Network::People, host)));
             ground.nodes.push(node);
         }
         ground.relays = vec![database, bell];
