@@ -225,6 +225,8 @@ impl Campaign<'_> {
     /// it is still on the way.
     async fn pause(&mut self) {
         let node = self.chance.below(NODES);
+        // The others may be quick to take it for dead, while they write.
+        let before = self.cleared_by_others(node);
         self.ground.nodes[node].signal("STOP");
         for at in self.clients_of(node) {
             for _ in 0..self.chance.below(3) {
@@ -236,12 +238,8 @@ impl Campaign<'_> {
         }
         self.others_write(node).await;
         if self.has_short_leases && self.chance.one_in(2) {
-            let other = &self.ground.nodes[(node + 1) % NODES];
-            let last = &self.ground.nodes[(node + 2) % NODES];
-            let cleared = || [other, last].iter().flat_map(|it| it.log()).filter(|it| it.contains(CLEARED)).count();
-            let before = cleared();
             within("the others to take it for dead", async {
-                while cleared() == before {
+                while self.cleared_by_others(node) == before {
                     tokio::task::yield_now().await;
                 }
             })
@@ -249,6 +247,12 @@ impl Campaign<'_> {
         }
         self.ground.nodes[node].signal("CONT");
         self.others_write(node).await;
+    }
+
+    /// How often the other nodes have taken one for dead.
+    fn cleared_by_others(&self, node: usize) -> usize {
+        let others = [(node + 1) % NODES, (node + 2) % NODES];
+        others.iter().flat_map(|other| self.ground.nodes[*other].log()).filter(|line| line.contains(CLEARED)).count()
     }
 
     /// A node's way to the database is cut, held, or lost. Its clients get no ack for what they write, and come again.

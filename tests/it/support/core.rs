@@ -557,6 +557,15 @@ impl Core {
         assert_eq!(version, self.version + 1, "{}: versions are dense; {envelope}", self.client_id);
         if self.phase == Phase::Live {
             let mut committed = self.read(&data["operation"]);
+            // Else it shows another document than the service has, since one of its own edits.
+            assert!(
+                committed.base_length() <= self.base.ops().iter().map(Op::length::<Utf16>).sum::<usize>(),
+                "{} does not have what {envelope} changes, but {:?}; of its own it has made {:?}, and was told of {:?}",
+                self.client_id,
+                self.base,
+                self.made,
+                self.acknowledged
+            );
             self.base = self.base.compose(&committed);
             self.moved(&committed, data.get("anchors"));
             self.cursors.edited(&committed, text(&data["operation"]["author"]));
