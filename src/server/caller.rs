@@ -22,7 +22,7 @@ pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Res
         .authenticate(token, guest, shared.clock.now())
         .map_err(|denied| Problem::new(StatusCode::UNAUTHORIZED, denied.to_string()))?;
     match shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
-        Some(until) => Err(Problem::new(StatusCode::FORBIDDEN, format!("you are banned until {}", until.to_string()))),
+        Some(until) => Err(Problem::new(StatusCode::FORBIDDEN, format!("you are banned until {until}"))),
         None => Ok(identity),
     }
 }

@@ -2,6 +2,10 @@
 //! killed, and paused, while everybody writes. Nothing acknowledged is lost, nothing happens twice, and at rest
 //! all agree.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{ground::Ground, hosts};
 use crate::support::{
     client::Client,
@@ -10,7 +14,7 @@ use crate::support::{
     model::referee,
     number_from_env,
     proxy::Way,
-    wire, within,
+    wire,
 };
 
 const NODES: usize = 3;
@@ -79,6 +83,8 @@ fn has_short_leases(settings: &[(&str, &str)]) -> bool {
     settings.contains(&("CLUSTER__LEASE", "300ms"))
 }
 
+/// Short leases have run out by then.
+const DEATH: Duration = Duration::from_secs(3);
 /// What a node logs that has taken another one for dead.
 const CLEARED: &str = "cleared up after a node";
 
@@ -238,7 +244,8 @@ impl Campaign<'_> {
         }
         self.others_write(node).await;
         if self.has_short_leases && self.chance.one_in(2) {
-            within("the others to take it for dead", async {
+            // Unless they have before, when it could not reach the database, and it has not noticed yet.
+            let _cleared = timeout(DEATH, async {
                 while self.cleared_by_others(node) == before {
                     tokio::task::yield_now().await;
                 }
