@@ -102,6 +102,12 @@ fn the_load_balancer_keeps_documents_together_and_measurements_inside() {
     ] {
         assert!(lines.contains(line), "{line}");
     }
+    // Both would log what is behind the question mark, and a token may be there.
+    assert!(!lines.contains("option httplog") && !settings.contains("%r "), "the log of HAProxy has the query");
+    let address = "172.28.0.2";
+    let compose = read("docker-compose.yml");
+    assert!(compose.contains(&format!("TRUSTED_PROXIES: '[\"{address}\"]'")), "nodes believe others than HAProxy");
+    assert!(compose.contains(&format!("ipv4_address: {address}\n")), "HAProxy has another address");
 }
 
 #[test]
