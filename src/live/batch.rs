@@ -131,7 +131,7 @@ impl From<ReadError> for Undecided {
 /// Why something was not accepted, or that it could not be decided.
 pub(super) enum Refused {
     Rejected(Rejection),
-    Unread(ReadError),
+    Undecided(Undecided),
 }
 
 impl From<Rejection> for Refused {
@@ -148,7 +148,7 @@ impl From<EditError> for Refused {
 
 impl From<ReadError> for Refused {
     fn from(error: ReadError) -> Self {
-        Self::Unread(error)
+        Self::Undecided(error.into())
     }
 }
 
@@ -165,7 +165,7 @@ impl Batch<'_> {
         };
         let rejection = match accepted {
             Ok(committed) => return Ok(Outcome::Accepted(committed)),
-            Err(Refused::Unread(error)) => return Err(error.into()),
+            Err(Refused::Undecided(why)) => return Err(why),
             Err(Refused::Rejected(rejection)) => rejection,
         };
         // A repeated message cannot be judged by today's document, which has it already. Whether it is one is
@@ -298,7 +298,13 @@ impl Batch<'_> {
         }
         let earlier = match self.find_in_memory(after) {
             Some(earlier) => Some(earlier),
-            None => self.log.find(self.stream, after).await?.map(|it| Arc::new(Committed::from_log(it))),
+            None => match self.log.find(self.stream, after).await? {
+                // It was called not recorded, or came over another node: this edit stands on it, and waits for it.
+                Some(recorded) if recorded.seq > self.reached => {
+                    return Err(Refused::Undecided(Undecided::Behind(recorded.seq)));
+                }
+                earlier => earlier.map(|it| Arc::new(Committed::from_log(it))),
+            },
         };
         if earlier.is_some_and(|earlier| earlier.client == it.client && earlier.edit().is_some()) {
             return Ok(());

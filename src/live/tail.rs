@@ -66,6 +66,7 @@ impl OpenDocument {
     /// After an append that may or may not have happened: looks into the log before anything is said.
     pub(super) async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
         (self.unsure, self.clients) = (true, Clients::default());
+        let before = self.document.seq();
         let why = match self.read_tail(TailRead::Unsure).await {
             Ok(()) => "the log cannot be written now; send it again later, with the same message_id",
             Err(error) => {
@@ -73,11 +74,26 @@ impl OpenDocument {
                 "the log cannot be written now; whether it was recorded is not known, send it again as it is"
             }
         };
-        let find_out = |outcome| match outcome {
-            // It happened after all, and has been delivered to everybody with the rest of the tail.
-            Outcome::Accepted(it) if self.recent.find(&it.message_id).is_some() => Outcome::Delivered,
-            Outcome::Accepted(_) => Outcome::Rejected(Rejection::StorageUnavailable { why }),
-            Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => outcome,
+        let recorded = |it: &Committed| self.recent.find(&it.message_id).filter(|found| found.client == it.client);
+        let mut is_in_vain = false;
+        let find_out = |outcome| {
+            let found = match &outcome {
+                Outcome::Accepted(it) => recorded(it),
+                // What lies beyond was to be recorded by this very append.
+                Outcome::Repeated(it) if it.seq > before => recorded(it),
+                // What was held against something that did not happen has to be held against what did.
+                Outcome::Rejected(_) if is_in_vain => None,
+                Outcome::Repeated(_) | Outcome::Rejected(_) | Outcome::Delivered => return outcome,
+            };
+            match (outcome, found) {
+                // It happened after all, and has been delivered to everybody with the rest of the tail.
+                (Outcome::Accepted(_), Some(_)) => Outcome::Delivered,
+                (_, Some(found)) => Outcome::Repeated(Arc::clone(found)),
+                (_, None) => {
+                    is_in_vain = true;
+                    Outcome::Rejected(Rejection::StorageUnavailable { why })
+                }
+            }
         };
         outcomes.into_iter().map(find_out).collect()
     }

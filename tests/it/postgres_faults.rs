@@ -10,12 +10,16 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::{
-    log::Database,
-    postgres::OwnServer,
-    say::{commit, edit, guest, insert},
-    server::Server,
-    socket::Socket,
+use crate::{
+    cluster::ground::Ground,
+    support::{
+        log::Database,
+        postgres::OwnServer,
+        say::{commit, delete, edit, edit_after, guest, insert},
+        server::Server,
+        socket::Socket,
+        within,
+    },
 };
 
 /// How many edits a writer has in flight.
@@ -297,4 +301,47 @@ async fn a_postgres_whose_disk_is_full_goes_on_when_there_is_room() {
     }
     expect_all_there(&database, &server, &mut people).await;
     assert_eq!(server.get("/readyz").await.0, 200);
+}
+
+/// A statement that is under way happens even when nobody waits for it any more, after everybody has been told that it did
+/// not. No bell rings for it.
+#[tokio::test]
+async fn an_append_that_was_given_up_and_happens_later_is_told_and_built_on() {
+    let ground = Ground::on_postgres(1, &[("CLUSTER__POLL", "1h")]).await;
+    let (mut ann, mut ben) = (guest(&ground.nodes[0], "doc", "ann").await, guest(&ground.nodes[0], "doc", "ben").await);
+    commit(&mut ann, &edit("m1", 0, insert(0, "ab"))).await;
+    ben.expect("operation", "operation_broadcast").await;
+
+    let Database::Postgres(mut shell) = ground.database().await else { panic!("this is on Postgres") };
+    let Database::Postgres(mut watcher) = ground.database().await else { panic!("this is on Postgres") };
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut shell).await.unwrap();
+    shell.execute("BEGIN; SELECT FROM streams WHERE name = 'document:doc' FOR UPDATE").await.unwrap();
+    ann.send(&edit("m2", 1, insert(1, "\u{1f600}\u{1f600}"))).await;
+    within("an append to wait", async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+        while sqlx::query_scalar::<_, i64>(waiting).bind(holder).fetch_one(&mut watcher).await.unwrap() == 0 {}
+    })
+    .await;
+    ground.cut(0);
+    assert_eq!(ann.expect_error("STORAGE_UNAVAILABLE").await["details"]["message_id"], "m2");
+    // Once it can be read again, it is not in the log.
+    let mut error = json!({"error_code": "STORAGE_UNAVAILABLE"});
+    while error["error_code"] == "STORAGE_UNAVAILABLE" {
+        ann.send(&edit_after("m2b", 1, delete(0, 1), "m2")).await;
+        error = ann.expect("system", "error").await;
+    }
+    assert_eq!(error["error_code"], "PREDECESSOR_REFUSED", "{error}");
+    shell.execute("COMMIT").await.unwrap();
+    let mut log = ground.database().await;
+    within("the append", async { while log.message_ids("doc").await.len() < 2 {} }).await;
+
+    // Without the one before it there is nothing to delete.
+    ann.send(&edit_after("m3", 1, delete(3, 2), "m2")).await;
+    for (message, version) in [("m2", 2), ("m3", 3)] {
+        let ack = ann.expect("operation", "operation_ack").await;
+        assert_eq!((&ack["message_id"], &ack["server_version"]), (&json!(message), &json!(version)), "{ack}");
+        assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], version);
+    }
+    assert_eq!(ben.expect_silence().await, (3, "a\u{1f600}b".to_owned()));
+    ground.end().await;
 }

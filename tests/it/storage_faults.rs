@@ -186,6 +186,47 @@ async fn what_could_not_be_written_does_not_move_what_comes_next() {
     assert_eq!((&seen["operation"]["position"], &seen["original_position"]), (&json!(5), &json!(3)), "{seen}");
 }
 
+/// An append that fails leaves nothing that a repeated message could be answered with.
+#[tokio::test]
+async fn what_is_sent_many_times_at_once_and_could_not_be_written_is_never_acknowledged() {
+    const TIMES: usize = 20;
+    let mut server = Server::start().await;
+    assert!(server.terminate().await.success());
+    server.limit_files(Some(300));
+    server.restart().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        let message_id = format!("m{}", acknowledged.len());
+        let message = edit(&message_id, acknowledged.len() as u64, insert(0, &"x".repeat(8_000)));
+        ann.send(&std::iter::repeat_n(message, TIMES).collect()).await;
+        let mut acks = 0;
+        for _ in 0..TIMES {
+            let envelope = ann.envelope().await;
+            if envelope["event"] == "operation_ack" {
+                assert!(acks > 0 || envelope["data"].get("duplicate").is_none(), "it was never recorded: {envelope}");
+                acks += 1;
+            } else {
+                assert_eq!(envelope["data"]["error_code"], "STORAGE_UNAVAILABLE", "{envelope}");
+            }
+        }
+        if acks > 0 {
+            acknowledged.push(message_id.clone());
+        }
+        if acks < TIMES {
+            break message_id;
+        }
+    };
+    lift_the_limit(&server);
+    if !acknowledged.contains(&refused) {
+        let message = edit(&refused, acknowledged.len() as u64, insert(0, &"x".repeat(8_000)));
+        commit(&mut ann, &message).await;
+        acknowledged.push(refused);
+    }
+    assert!(server.terminate().await.success());
+    assert_eq!(Database::open(&server.database()).await.message_ids("doc").await, acknowledged);
+}
+
 /// A check that writes little may find room that no edit finds, and uses it up.
 async fn expect_not_ready(server: &Server) -> String {
     for _ in 0..100 {

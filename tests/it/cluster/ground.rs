@@ -126,6 +126,12 @@ impl Ground {
         }
     }
 
+    /// Ends all connections of a node to the database; it can make new ones.
+    pub(crate) fn cut(&self, node: usize) {
+        let Line::Wire(wire) = &self.ways[node] else { panic!("it is on a host of its own") };
+        wire.cut();
+    }
+
     /// Stops all nodes.
     pub(crate) async fn end(mut self) {
         for node in &mut self.nodes {

@@ -317,7 +317,9 @@ impl Drop for Server {
         let Some(life) = &self.life else { return };
         if std::thread::panicking() {
             let lines = life.lines.lock().unwrap();
-            let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
+            // What libraries do step by step would hide what was said.
+            let said: Vec<_> = lines.iter().filter(|line| !line.contains("\"level\":\"TRACE\"")).cloned().collect();
+            let last = &said[said.len().saturating_sub(LAST_WORDS)..];
             println!("a service of the test that fails, at its end:\n{}", last.join("\n"));
         } else {
             no_panic(&life.lines);
