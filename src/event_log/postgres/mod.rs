@@ -26,7 +26,7 @@ use std::{
 
 use futures_util::{FutureExt, TryStreamExt, future::BoxFuture};
 use sqlx::{
-    Connection, Postgres as Database,
+    Connection, PgConnection, Postgres as Database,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -119,14 +119,14 @@ impl Postgres {
         mut take: impl FnMut(&mut T, &PgRow) -> sqlx::Result<()>,
     ) -> Result<T, Unavailable> {
         let mut reader = self.readers.take().await?;
-        let read = async {
-            let mut rows = query.fetch(&mut reader.connection);
+        let read = async |connection: &mut PgConnection| {
+            let mut rows = query.fetch(connection);
             while let Some(row) = rows.try_next().await? {
                 take(&mut found, &row)?;
             }
             Ok(())
         };
-        within(self.settings.patience.answer, read).await?;
+        reader.answer(read).await?;
         reader.give_back();
         Ok(found)
     }
@@ -154,7 +154,7 @@ impl Postgres {
     /// Carries out a write of one statement; answers how many rows it changed.
     async fn change(&self, query: Query<'_, Database, PgArguments>) -> Result<u64, Unavailable> {
         let mut reader = self.readers.take().await?;
-        let changed = within(self.settings.patience.answer, query.execute(&mut reader.connection)).await?;
+        let changed = reader.answer(async |connection: &mut PgConnection| query.execute(connection).await).await?;
         reader.give_back();
         Ok(changed.rows_affected())
     }

@@ -79,15 +79,19 @@ impl Readers {
                 Some(idle) => match idle.wake(patience).await {
                     Some(connection) => connection,
                     None => {
-                        // What has befallen it has befallen the others, and finding out takes long where the network
-                        // has lost them without a word.
-                        self.idle_now().clear();
+                        self.forget();
                         continue;
                     }
                 },
             };
             return Ok(Reader { connection, readers: self, _permit: permit });
         }
+    }
+
+    /// What has befallen one connection has befallen the others, and finding out takes long where the network has lost
+    /// them without a word.
+    fn forget(&self) {
+        self.idle_now().clear();
     }
 
     /// Closes those that nobody uses; nobody gets one any more.
@@ -106,6 +110,20 @@ impl Readers {
 }
 
 impl Reader<'_> {
+    /// The answer to a statement, as far as it comes in time.
+    pub(super) async fn answer<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, Unavailable> {
+        let answer = within(self.readers.settings.patience.answer, ask(&mut self.connection)).await;
+        // One read that failed is enough: those who come next get a connection that lives.
+        answer.inspect_err(|error| {
+            if error.kind() == UnavailableKind::Unreachable {
+                self.readers.forget();
+            }
+        })
+    }
+
     /// To be called when an answer has been read to its end.
     pub(super) fn give_back(self) {
         if !self.readers.permits.is_closed() {

@@ -14,6 +14,7 @@ use crate::support::{
     model::referee,
     number_from_env,
     proxy::Way,
+    server::Server,
     wire,
 };
 
@@ -117,6 +118,17 @@ async fn campaign(ground: Ground, has_short_leases: bool, chance: &mut Chance) {
     }
     campaign.rest().await;
     campaign.agree().await;
+}
+
+/// Somebody new. A node whose database was away may not know yet that it is back; then they come again.
+async fn newcomer(node: &Server, manner: Manner) -> Client {
+    let mut newcomer = Client::new("campaign", "newcomer", manner);
+    newcomer.core.expects_outages = true;
+    while !newcomer.core.is_live() {
+        newcomer.connect(node).await;
+        newcomer.deliver_until_over(Core::is_live).await;
+    }
+    newcomer
 }
 
 impl Campaign<'_> {
@@ -358,7 +370,7 @@ impl Campaign<'_> {
         // Whoever comes makes their node read to the end.
         let mut newest = 0;
         for node in &self.ground.nodes {
-            newest = Client::open(node, "campaign", "newcomer", Manner::PLAIN).await.core.version;
+            newest = newcomer(node, Manner::PLAIN).await.core.version;
         }
         for client in &mut self.clients {
             client.deliver_until("the newest version", |core| core.version >= newest && core.is_settled()).await;
@@ -379,7 +391,7 @@ impl Campaign<'_> {
         }
         for node in &self.ground.nodes {
             let manner = *self.chance.one_of(&Manner::ALL);
-            let newcomer = Client::open(node, "campaign", "newcomer", manner).await;
+            let newcomer = newcomer(node, manner).await;
             newcomer.core.assert_shows(&document, version);
             assert_eq!(*newcomer.core.remarks(), remarks, "a newcomer's comments");
         }
