@@ -6,7 +6,7 @@
 //! sees it finishes it. The tombstone is newer than all that goes: no position is ever used twice.
 
 use super::{
-    EventLog, Head, ReadError, StreamName, Tombstone, Unavailable, UnavailableKind, damaged,
+    EventLog, Head, ReadError, Ring, StreamName, Tombstone, Unavailable, UnavailableKind, damaged,
     port::{ALL_PLACES, NewRow, Row, Scrub},
     stored,
 };
@@ -41,6 +41,7 @@ impl EventLog {
         let Some(before) = self.head(&streams[0]).await? else { return Ok(None) };
         if !before.is_erased {
             self.adapter.end(&streams, tombstone(now)?, now).await?;
+            self.moved.ring(Ring::Many);
         }
         let mut removed = 0;
         for stream in &streams {

@@ -58,7 +58,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub use audit::{SavedPresences, SavedSnapshot};
-pub use doorbell::{Bell, Doorbell, Ring};
+pub use doorbell::{Bell, Doorbell, Moves, Ring};
 pub use erasure::Erasure;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use feed::{Feed, Published, What};
@@ -107,6 +107,8 @@ pub struct EventLog {
     history_every: Option<u64>,
     kept_every: u64,
     saving: Arc<saving::Saving>,
+    /// Rings for what is appended here.
+    moved: Bell,
 }
 
 impl EventLog {
@@ -149,8 +151,8 @@ impl EventLog {
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
-        let (snapshots_kept, saving) = (port::SNAPSHOTS_KEPT, Arc::default());
-        Self { adapter, metrics, snapshots_kept, history_every: None, kept_every: 1_000, saving }
+        let (snapshots_kept, saving, moved) = (port::SNAPSHOTS_KEPT, Arc::default(), Bell::default());
+        Self { adapter, metrics, snapshots_kept, history_every: None, kept_every: 1_000, saving, moved }
     }
 
     /// Keeps so many snapshots per stream from now on, one at least.
@@ -190,7 +192,7 @@ impl EventLog {
         }
         let rows = events.into_iter().map(encode).collect::<Result<_, _>>()?;
         let rows = NewRows { stream: stream.clone(), expected, recorded_at, rows };
-        match self.adapter.append(rows).await {
+        match self.append_rows(rows).await {
             Ok(head) => Ok(head),
             Err(Refusal::Stale { head }) => Err(AppendError::Stale { head }),
             Err(Refusal::Unavailable(reason)) => Err(reason.into()),
@@ -201,6 +203,13 @@ impl EventLog {
                 Err(ReadError::Erased(Tombstone { seq: head, .. })) => AppendError::Stale { head },
             }),
         }
+    }
+
+    async fn append_rows(&self, rows: NewRows) -> Result<Head, Refusal> {
+        let stream = rows.stream.clone();
+        let head = self.adapter.append(rows).await?;
+        self.moved.ring(Ring::Stream(stream, head.seq));
+        Ok(head)
     }
 
     /// Up to `limit` events after a place. Fewer at the end of the stream, or when they are long; none only at
@@ -250,6 +259,12 @@ impl EventLog {
     /// Tells which streams move, whoever moves them, where the database can tell. Rings may be lost.
     pub fn doorbell(&self) -> Doorbell {
         self.adapter.doorbell()
+    }
+
+    /// Tells of whatever is appended or erased: by this process at once, and by others where the database can tell. Rings
+    /// may be lost, and for what is imported none comes.
+    pub fn moves(&self) -> Moves {
+        Moves::new(self.moved.listen(), self.adapter.doorbell())
     }
 
     /// Tells other nodes that this one waits to write to a stream and came too late, and how long they would have to

@@ -77,7 +77,7 @@ impl EventLog {
             }
             let began = Instant::now();
             let new = NewRows { stream: stream.clone(), expected: Expected::Any, recorded_at, rows: rows.clone() };
-            let answer = self.adapter.append(new).await;
+            let answer = self.append_rows(new).await;
             let outcome = match &answer {
                 Ok(_) => Outcome::Committed,
                 Err(Refusal::Stale { .. }) => Outcome::Stale,

@@ -23,7 +23,7 @@ impl EventLog {
         let Stored { body, cause } = revoked_v1::encode(revocation).map_err(unwritable)?;
         let row = NewRow { version: Version(0), message_id, body: body.into(), cause: cause.into() };
         let (stream, expected) = (StreamName::revocations(), Expected::Any);
-        match self.adapter.append(NewRows { stream, expected, recorded_at, rows: vec![row] }).await {
+        match self.append_rows(NewRows { stream, expected, recorded_at, rows: vec![row] }).await {
             // A repeated one is there already.
             Ok(_) | Err(Refusal::Repeated(_)) => Ok(()),
             Err(Refusal::Unavailable(why)) => Err(why),

@@ -63,7 +63,7 @@ impl EventLog {
         let message_id = MessageId::parse(erased.pseudonym.as_str()).map_err(|why| unwritable(why.to_string()))?;
         let rows = vec![NewRow { version: Version(0), message_id, body: body.into(), cause: cause.into() }];
         let (stream, expected) = (StreamName::erasures(), Expected::Any);
-        match self.adapter.append(NewRows { stream, expected, recorded_at: now, rows }).await {
+        match self.append_rows(NewRows { stream, expected, recorded_at: now, rows }).await {
             Ok(Head { seq, recorded_at, .. }) => {
                 Ok(UserErasure { seq, user: erased.user, pseudonym: erased.pseudonym, at: recorded_at })
             }

@@ -235,7 +235,7 @@ sections! {
         node_id: Option<String> = None;
         /// After how long without a sign of life the others take it for dead, and its people for gone.
         lease: Duration = s(30), in ms(100)..=HOUR;
-        /// How often a node looks for itself whether others have written to what it has open.
+        /// How often a node looks for itself whether others have written to what is open there, or followed.
         poll: Duration = s(2), in ms(10)..=HOUR;
         /// How nodes on one PostgreSQL tell each other that something was written: `postgres` (`NOTIFY`) or `nats`.
         doorbell: DoorbellWay = DoorbellWay::Postgres;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{DocumentId, Seq},
-    event_log::{EventLog, Position, ReadError, StreamName, What},
+    event_log::{EventLog, Moves, Position, ReadError, Ring, StreamName, What},
     history::{self, When},
     protocol::{
         history::{EventPageJson, Record, Source as Named, Told, event_as_json},
@@ -83,6 +83,17 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Waits until something is said to have been written after a place.
+    pub(super) async fn moved(&self, moves: &mut Moves, after: u64) {
+        loop {
+            match (moves.next().await, self) {
+                (Ring::Stream(stream, seq), Self::Document(_, own)) if stream != *own || seq.0 <= after => (),
+                (Ring::Wanted(..), _) => (),
+                (Ring::Stream(..) | Ring::Many, _) => return,
+            }
+        }
+    }
+
     /// Up to `limit` events after a place, each with its own; none only at the end.
     pub(super) async fn page(&self, log: &EventLog, after: u64, limit: usize) -> Result<Vec<(u64, Value)>, Problem> {
         Ok(self.read(log, after, limit).await?)

@@ -1,7 +1,8 @@
 //! Events as they come, for as long as somebody reads them.
 //!
 //! A task reads a page, and hands it over when the one before has been taken: it holds two of them at most, and a slow
-//! reader makes nobody else wait. It ends when the reader has gone, or takes nothing for `heartbeat.timeout`; when the
+//! reader makes nobody else wait. At the end it waits for a ring that something was written, and looks by itself from time
+//! to time: rings may be lost. It ends when the reader has gone, or takes nothing for `heartbeat.timeout`; when the
 //! token is over or its owner is shut out; and when the service stops.
 
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use warp::Reply;
 
@@ -44,13 +45,17 @@ pub(super) struct Wish {
 
 /// Events that are read at a time.
 const PAGE: u64 = 500;
-/// How often the log is asked for more: whoever writes may be another process.
-const POLL: Duration = Duration::from_millis(200);
+/// How often the log is read at most by one who has come to the end: what is written in between comes together.
+const GATHER: Duration = Duration::from_millis(50);
+/// Bytes of a page that is surely not the last one, however few events it has.
+const LONG: usize = 64 << 10;
+/// How often one who waits looks whether they may still be here; and for what has rung, and cannot be read yet.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Begins to send.
 pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> Answer {
     let place = ask.shared.place(ask.address()).ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later").after(POLL)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later").after(LOOK)
     })?;
     let (parts, mut taken) = mpsc::channel(1);
     let content_type = match wish.format {
@@ -84,11 +89,14 @@ impl Sender {
     async fn run(self, wish: Wish) {
         let Wish { format, mut after, mut limit, end } = wish;
         let mut last_word = Instant::now();
+        let (mut moves, mut rung) = (self.shared.log.moves(), None);
         loop {
             if let Some(reason) = self.is_over() {
                 return self.end(format, reason).await;
             }
             let wanted = limit.unwrap_or(u64::MAX).min(PAGE);
+            moves.forget();
+            let began = Instant::now();
             let page = match self.source.page(&self.shared.log, after, usize::try_from(wanted).unwrap_or(1)).await {
                 Ok(page) => page,
                 Err(problem) if problem.status == StatusCode::GONE => {
@@ -102,7 +110,7 @@ impl Sender {
             };
             let page: Vec<_> = page.into_iter().take_while(|(place, _)| end.is_none_or(|end| *place <= end)).collect();
             if let Some((place, _)) = page.last() {
-                after = *place;
+                (after, rung) = (*place, None);
                 limit = limit.map(|limit| limit - page.len() as u64);
                 let mut text = String::new();
                 for (place, event) in &page {
@@ -112,29 +120,47 @@ impl Sender {
                         Format::EventStream => write!(text, "id: {place}\ndata: {event}\n\n"),
                     };
                 }
+                let is_last = (page.len() as u64) < wanted && text.len() < LONG;
                 if self.send(text).await.is_err() || limit == Some(0) {
                     return;
                 }
                 last_word = Instant::now();
+                if is_last && end.is_none() {
+                    sleep_until(began + GATHER).await;
+                }
                 continue;
             }
             if end.is_some() {
                 return;
             }
-            if last_word.elapsed() >= self.shared.settings.heartbeat.interval {
-                // Whoever is gone without a word is found out by it.
-                let sign = if format == Format::Lines { "\n" } else { ":\n\n" };
-                if self.send(sign.to_owned()).await.is_err() {
-                    return;
-                }
-                last_word = Instant::now();
-            }
+            // In the feed an event waits for those before it that are not committed yet.
+            let is_coming = rung.is_some_and(|at: Instant| at.elapsed() < self.shared.settings.cluster.poll);
+            let again = began + if is_coming { LOOK } else { self.shared.settings.cluster.poll };
             tokio::select! {
-                () = sleep(POLL) => (),
-                () = self.shared.stopping.cancelled() => (),
-                () = self.parts.closed() => return,
+                () = self.source.moved(&mut moves, after) => {
+                    rung = Some(Instant::now());
+                    sleep_until(began + GATHER).await;
+                }
+                waited = self.wait(again, &mut last_word, format) => if waited.is_err() { return },
             }
         }
+    }
+
+    /// Waits until then, or until nothing may be sent any more; gives signs of life.
+    async fn wait(&self, until: Instant, last_word: &mut Instant, format: Format) -> Result<(), Gone> {
+        while self.is_over().is_none() && Instant::now() < until {
+            if last_word.elapsed() >= self.shared.settings.heartbeat.interval {
+                // Whoever is gone without a word is found out by it.
+                self.send(if format == Format::Lines { "\n" } else { ":\n\n" }.to_owned()).await?;
+                *last_word = Instant::now();
+            }
+            tokio::select! {
+                () = sleep_until(until.min(Instant::now() + LOOK)) => (),
+                () = self.shared.stopping.cancelled() => (),
+                () = self.parts.closed() => return Err(Gone),
+            }
+        }
+        Ok(())
     }
 
     /// A reader of lines sees the end; an `EventSource` is told not to come again for nothing.

@@ -3,14 +3,17 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{
-    edits::Chance,
-    number_from_env,
-    rest::{Events, answer},
-    say::{WITH_TOKENS, commit, edit, guest, insert, opened, token},
-    server::Server,
-    socket::Opening,
-    storage::on_every_database,
+use crate::{
+    cluster::ground::Ground,
+    support::{
+        edits::Chance,
+        number_from_env,
+        rest::{Events, answer},
+        say::{WITH_TOKENS, commit, edit, guest, insert, opened, token},
+        server::Server,
+        socket::Opening,
+        storage::on_every_database,
+    },
 };
 
 on_every_database! {
@@ -18,6 +21,7 @@ on_every_database! {
     a_reader_that_is_cut_off_again_and_again_gets_every_event_once
     a_stream_ends_with_the_token_with_a_ban_and_with_the_service
     the_feed_has_everything_in_order
+    who_follows_is_rung_for
 }
 
 const LINES: &str = "application/x-ndjson";
@@ -153,4 +157,46 @@ async fn the_feed_has_everything_in_order() {
     let page = server.look("/v1/events?limit=1").await.with(200);
     assert_eq!(page["events"][0], seen[0]);
     assert_eq!(page["next"], seen[0]["position"]);
+}
+
+/// Nobody looks by themselves here.
+const NEVER: (&str, &str) = ("CLUSTER__POLL", "1h");
+
+async fn who_follows_is_rung_for() {
+    let server = Server::start_with(&[NEVER]).await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m0", 0, insert(0, "a"))).await;
+    let path = "/v1/documents/doc/events";
+    let mut document = server.listen(&format!("{path}?after=1&follow=true"), LINES).await;
+    let mut feed = server.listen("/v1/events?follow=true", SSE).await;
+    let mut told = async |message_id: &str| while feed.event().await["message_id"] != message_id {};
+    told("m0").await;
+    for n in 1..4 {
+        let elsewhere = format!("elsewhere-{n}");
+        commit(&mut guest(&server, &elsewhere, "ben").await, &edit(&elsewhere, 0, insert(0, "b"))).await;
+        told(&elsewhere).await;
+        commit(&mut ann, &edit(&format!("m{n}"), n, insert(0, "a"))).await;
+        told(&format!("m{n}")).await;
+        assert_eq!(document.event().await["seq"], n + 1);
+    }
+    let events = Events::of(server.ask(Method::GET, path).header("accept", SSE)).await;
+    assert_eq!(answer(server.ask(Method::DELETE, "/v1/documents/doc")).await.status, 204);
+    assert_eq!(events.all().await.last(), Some(&json!({"reason": "document_erased"})));
+}
+
+#[tokio::test]
+async fn who_follows_on_one_node_is_rung_for_what_is_written_on_another() {
+    let ground = Ground::on_postgres(2, &[NEVER]).await;
+    let [here, there] = &ground.nodes[..] else { panic!("two nodes") };
+    let mut ann = guest(there, "doc", "ann").await;
+    commit(&mut ann, &edit("m0", 0, insert(0, "a"))).await;
+    let mut document = here.listen("/v1/documents/doc/events?follow=true", LINES).await;
+    let mut feed = here.listen("/v1/events?follow=true", SSE).await;
+    assert_eq!(document.event().await["seq"], 1);
+    for n in 1..20 {
+        commit(&mut ann, &edit(&format!("m{n}"), n, insert(0, "a"))).await;
+        assert_eq!(document.event().await["seq"], n + 1);
+        while feed.event().await["message_id"] != format!("m{n}") {}
+    }
+    ground.end().await;
 }
