@@ -22,49 +22,35 @@ const NODES: usize = 3;
 
 #[tokio::test]
 async fn at_rest_everybody_agrees_whichever_node_they_were_on() {
-    let first = number_from_env("CAMPAIGN_SEED", 1);
-    for seed in first..first + number_from_env("CAMPAIGNS", 12) {
-        println!("CAMPAIGN_SEED={seed}");
-        let mut chance = Chance::of(seed);
-        let settings = settings(&mut chance);
-        campaign(Ground::on_one_file(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
-    }
+    campaigns(12, async |settings| Ground::on_one_file(NODES, settings).await).await;
 }
 
 #[tokio::test]
 async fn at_rest_everybody_agrees_although_nodes_on_postgres_are_killed_paused_and_cut_off() {
-    let first = number_from_env("CAMPAIGN_SEED", 1);
-    for seed in first..first + number_from_env("CAMPAIGNS", 8) {
-        println!("CAMPAIGN_SEED={seed}");
-        let mut chance = Chance::of(seed);
-        let settings = settings(&mut chance);
-        campaign(Ground::on_postgres(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
-    }
+    campaigns(8, async |settings| Ground::on_postgres(NODES, settings).await).await;
 }
 
 #[tokio::test]
 async fn at_rest_everybody_agrees_although_the_nats_that_nodes_ring_by_comes_and_goes() {
-    let first = number_from_env("CAMPAIGN_SEED", 1);
-    for seed in first..first + number_from_env("CAMPAIGNS", 4) {
-        println!("CAMPAIGN_SEED={seed}");
-        let mut chance = Chance::of(seed);
-        let settings = settings(&mut chance);
-        campaign(Ground::ringing_by_nats(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
-    }
+    campaigns(4, async |settings| Ground::ringing_by_nats(NODES, settings).await).await;
 }
 
 #[tokio::test]
 async fn at_rest_everybody_agrees_although_nodes_on_hosts_of_their_own_are_cut_off_by_the_network() {
     const TEST: &str = "at_rest_everybody_agrees_although_nodes_on_hosts_of_their_own_are_cut_off_by_the_network";
-    if !hosts::entered(NODES, module_path!(), TEST) {
-        return;
+    if hosts::entered(NODES, module_path!(), TEST) {
+        campaigns(4, async |settings| Ground::on_hosts(NODES, settings).await).await;
     }
+}
+
+/// So many, one after the other, unless the environment says how many and from which seed on.
+async fn campaigns(count: u64, ground: impl AsyncFn(&[(&str, &str)]) -> Ground) {
     let first = number_from_env("CAMPAIGN_SEED", 1);
-    for seed in first..first + number_from_env("CAMPAIGNS", 4) {
+    for seed in first..first + number_from_env("CAMPAIGNS", count) {
         println!("CAMPAIGN_SEED={seed}");
         let mut chance = Chance::of(seed);
         let settings = settings(&mut chance);
-        campaign(Ground::on_hosts(NODES, &settings).await, has_short_leases(&settings), &mut chance).await;
+        campaign(ground(&settings).await, has_short_leases(&settings), &mut chance).await;
     }
 }
 
