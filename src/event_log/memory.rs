@@ -14,6 +14,7 @@ use futures_util::{
 
 use super::{
     Bell, Doorbell, Head, Life, LifeSign, Position, Ring, StreamName,
+    memory_faults::Faults,
     memory_kept::Shelves,
     memory_nodes::Nodes,
     port::{
@@ -31,6 +32,7 @@ pub(super) struct Memory {
     nodes: Mutex<Nodes>,
     pub(super) shelves: Mutex<Shelves>,
     bell: Bell,
+    pub(super) faults: Faults,
 }
 
 #[derive(Default)]
@@ -151,6 +153,10 @@ impl Stream {
 }
 
 impl Memory {
+    pub(super) fn with(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
     pub(super) fn streams_now(&self) -> MutexGuard<'_, BTreeMap<StreamName, Stream>> {
         // Nothing here panics between two changes that belong together.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,31 +170,26 @@ impl Memory {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at a stream; at nothing, if it is not there.
-    fn look<T>(&self, stream: &StreamName, look: impl FnOnce(&Stream) -> T) -> Answer<'static, T>
-    where
-        T: Default + Send + 'static,
-    {
-        ready(Ok(self.streams_now().get(stream).map(look).unwrap_or_default())).boxed()
-    }
-}
-
-impl Adapter for Memory {
-    fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
+    pub(super) fn append_now(&self, new: NewRows) -> Result<Head, Refusal> {
         let (mut streams, name) = (self.streams_now(), new.stream.clone());
         let count = new.rows.len() as u64;
-        let answer = match streams.get_mut(&name) {
+        let head = match streams.get_mut(&name) {
             Some(stream) => stream.append(new),
             None => {
                 let mut stream = Stream::default();
                 stream.append(new).inspect(|_| drop(streams.insert(name.clone(), stream)))
             }
-        };
-        if let Ok(head) = &answer {
-            self.feed_now().extend((head.seq.0 - count + 1..=head.seq.0).map(|seq| (name.clone(), Seq(seq))));
-            self.bell.ring(Ring::Stream(name, head.seq));
-        }
-        ready(answer).boxed()
+        }?;
+        self.feed_now().extend((head.seq.0 - count + 1..=head.seq.0).map(|seq| (name.clone(), Seq(seq))));
+        Ok(head)
+    }
+}
+
+impl Adapter for Memory {
+    fn append(&self, new: NewRows) -> BoxFuture<'_, Result<Head, Refusal>> {
+        let stream = new.stream.clone();
+        let answer = self.append_as_fated(new);
+        ready(answer.inspect(|head| self.bell.ring(Ring::Stream(stream, head.seq)))).boxed()
     }
 
     fn rows<'a>(&'a self, stream: &'a StreamName, after: Seq, limit: usize) -> Answer<'a, Vec<Row>> {

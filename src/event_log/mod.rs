@@ -26,6 +26,7 @@ mod fold;
 mod kept;
 mod landmarks;
 mod memory;
+mod memory_faults;
 mod memory_kept;
 mod memory_nodes;
 mod migrations;
@@ -63,6 +64,7 @@ pub use erasure::Erasure;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use feed::{Feed, Published, What};
 pub use kept::{Effort, Form, Projection, Tended};
+pub use memory_faults::{Asked, Fate};
 pub use nodes::{Life, LifeSign};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEvent};
@@ -115,6 +117,11 @@ impl EventLog {
     /// A log in memory, which ends with its last handle.
     pub fn memory() -> Self {
         Self::on(Arc::new(memory::Memory::default()), Metrics::new())
+    }
+
+    /// The same, which fails as it is decided each time it is asked for a stream: for tests.
+    pub fn memory_that_fails(decide: impl FnMut(&StreamName, Asked) -> Fate + Send + 'static) -> Self {
+        Self::on(Arc::new(memory::Memory::with(memory_faults::Faults::decided_by(decide))), Metrics::new())
     }
 
     /// Opens a log; makes its database where there is none, and brings it up to date.

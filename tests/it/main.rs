@@ -12,6 +12,7 @@ mod bad_input;
 mod campaigns;
 mod client_model;
 mod cluster;
+mod doubt;
 mod erasure;
 mod failover;
 mod floods;

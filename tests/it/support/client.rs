@@ -1,5 +1,7 @@
 //! A whole client: its state and its connection, with delivery in the hands of the test.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -33,7 +35,11 @@ impl Client {
 
     /// Connects (again): resumes where it was, and sends again what was not acknowledged.
     pub(crate) async fn connect(&mut self, server: &Server) {
-        let mut socket = Socket::open(server.address(), &self.core.opening()).await;
+        self.connect_to(server.address()).await;
+    }
+
+    pub(crate) async fn connect_to(&mut self, address: SocketAddr) {
+        let mut socket = Socket::open(address, &self.core.opening()).await;
         let resent = self.core.connected();
         let _ = socket.send_all(resent.iter().map(Value::to_string)).await;
         self.closed = None;
