@@ -57,12 +57,6 @@ impl Doorbell {
         Self(None)
     }
 
-    fn forget(&mut self) {
-        if let Some(rings) = &mut self.0 {
-            *rings = rings.resubscribe();
-        }
-    }
-
     /// The next ring. Waits for ever where none will come.
     pub async fn next(&mut self) -> Ring {
         let Some(rings) = &mut self.0 else { return std::future::pending().await };
@@ -74,34 +68,6 @@ impl Doorbell {
                 Ring::Many
             }
         }
-    }
-}
-
-/// What one hears who waits for anything that is written to a log: what this process writes, and what others are heard
-/// to have written.
-#[derive(Debug)]
-pub struct Moves {
-    here: Doorbell,
-    elsewhere: Doorbell,
-}
-
-impl Moves {
-    pub(super) const fn new(here: Doorbell, elsewhere: Doorbell) -> Self {
-        Self { here, elsewhere }
-    }
-
-    /// The next ring. What was written here may ring twice.
-    pub async fn next(&mut self) -> Ring {
-        tokio::select! {
-            ring = self.here.next() => ring,
-            ring = self.elsewhere.next() => ring,
-        }
-    }
-
-    /// Forgets all that has rung: what it rang for is read now.
-    pub fn forget(&mut self) {
-        self.here.forget();
-        self.elsewhere.forget();
     }
 }
 
@@ -128,17 +94,5 @@ mod tests {
         drop(bell);
         assert_eq!(doorbell.next().await, Ring::Many);
         assert!(futures_util::FutureExt::now_or_never(doorbell.next()).is_none());
-    }
-    #[tokio::test]
-    async fn who_forgets_what_has_rung_hears_what_rings_afterwards() {
-        let (here, elsewhere) = (Bell::default(), Bell::default());
-        let mut moves = Moves::new(here.listen(), elsewhere.listen());
-        here.ring(Ring::Stream(stream("a"), Seq(1)));
-        elsewhere.ring(Ring::Many);
-        moves.forget();
-        elsewhere.ring(Ring::Stream(stream("b"), Seq(1)));
-        assert_eq!(moves.next().await, Ring::Stream(stream("b"), Seq(1)));
-        here.ring(Ring::Stream(stream("a"), Seq(2)));
-        assert_eq!(moves.next().await, Ring::Stream(stream("a"), Seq(2)));
     }
 }

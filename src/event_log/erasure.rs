@@ -41,7 +41,7 @@ impl EventLog {
         let Some(before) = self.head(&streams[0]).await? else { return Ok(None) };
         if !before.is_erased {
             self.adapter.end(&streams, tombstone(now)?, now).await?;
-            self.moved.ring(Ring::Many);
+            self.watched.tell(&Ring::Many);
         }
         let mut removed = 0;
         for stream in &streams {

@@ -53,13 +53,14 @@ mod types;
 mod user_erasure;
 #[cfg(test)]
 mod user_erasure_laws;
+mod watching;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 pub use audit::{SavedPresences, SavedSnapshot};
-pub use doorbell::{Bell, Doorbell, Moves, Ring};
+pub use doorbell::{Bell, Doorbell, Ring};
 pub use erasure::Erasure;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};
 pub use feed::{Feed, Published, What};
@@ -72,6 +73,7 @@ pub use types::{
     Append, AppliedMigration, Change, Expected, Head, NewEvent, Position, Recorded, Snapshot, StreamName, Tombstone,
 };
 pub use user_erasure::{Rewriting, UserErasure};
+pub use watching::Watch;
 
 use address::Database;
 use port::{Adapter, Key, NewRow, NewRows, PART_BYTES, Refusal, Row, SnapshotRow};
@@ -109,8 +111,7 @@ pub struct EventLog {
     history_every: Option<u64>,
     kept_every: u64,
     saving: Arc<saving::Saving>,
-    /// Rings for what is appended here.
-    moved: Bell,
+    watched: Arc<watching::Watched>,
 }
 
 impl EventLog {
@@ -158,8 +159,8 @@ impl EventLog {
     }
 
     fn on(adapter: Arc<dyn Adapter>, metrics: Metrics) -> Self {
-        let (snapshots_kept, saving, moved) = (port::SNAPSHOTS_KEPT, Arc::default(), Bell::default());
-        Self { adapter, metrics, snapshots_kept, history_every: None, kept_every: 1_000, saving, moved }
+        let (snapshots_kept, saving, watched) = (port::SNAPSHOTS_KEPT, Arc::default(), Arc::default());
+        Self { adapter, metrics, snapshots_kept, history_every: None, kept_every: 1_000, saving, watched }
     }
 
     /// Keeps so many snapshots per stream from now on, one at least.
@@ -215,7 +216,7 @@ impl EventLog {
     async fn append_rows(&self, rows: NewRows) -> Result<Head, Refusal> {
         let stream = rows.stream.clone();
         let head = self.adapter.append(rows).await?;
-        self.moved.ring(Ring::Stream(stream, head.seq));
+        self.watched.tell(&Ring::Stream(stream, head.seq));
         Ok(head)
     }
 
@@ -268,10 +269,15 @@ impl EventLog {
         self.adapter.doorbell()
     }
 
-    /// Tells of whatever is appended or erased: by this process at once, and by others where the database can tell. Rings
-    /// may be lost, and for what is imported none comes.
-    pub fn moves(&self) -> Moves {
-        Moves::new(self.moved.listen(), self.adapter.doorbell())
+    /// Waits for what is appended or erased, in one stream or in any: by this process, and by others as far as they are
+    /// [heard](Self::heard). Of what is imported nobody is told.
+    pub fn watch(&self, stream: Option<&StreamName>) -> Watch {
+        self.watched.watch(stream)
+    }
+
+    /// Tells those who wait what the [doorbell](Self::doorbell) has rung for.
+    pub fn heard(&self, ring: &Ring) {
+        self.watched.tell(ring);
     }
 
     /// Tells other nodes that this one waits to write to a stream and came too late, and how long they would have to

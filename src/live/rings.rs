@@ -119,6 +119,9 @@ impl Live {
                 ring = doorbell.next() => Some(ring),
                 _ = look.tick() => None,
             };
+            if let Some(ring) = &ring {
+                self.log.heard(ring);
+            }
             match ring {
                 Some(Ring::Stream(stream, seq)) => self.ring(&stream, seq, Rung::Stream),
                 Some(Ring::Wanted(stream, needs)) => {

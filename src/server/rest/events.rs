@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{DocumentId, Seq},
-    event_log::{EventLog, Moves, Position, ReadError, Ring, StreamName, What},
+    event_log::{EventLog, Position, ReadError, StreamName, Watch, What},
     history::{self, When},
     protocol::{
         history::{EventPageJson, Record, Source as Named, Told, event_as_json},
@@ -83,14 +83,11 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Waits until something is said to have been written after a place.
-    pub(super) async fn moved(&self, moves: &mut Moves, after: u64) {
-        loop {
-            match (moves.next().await, self) {
-                (Ring::Stream(stream, seq), Self::Document(_, own)) if stream != *own || seq.0 <= after => (),
-                (Ring::Wanted(..), _) => (),
-                (Ring::Stream(..) | Ring::Many, _) => return,
-            }
+    /// Waits for more of it.
+    pub(super) fn watch(&self, log: &EventLog) -> Watch {
+        match self {
+            Self::Document(_, stream) => log.watch(Some(stream)),
+            Self::Feed => log.watch(None),
         }
     }
 

@@ -89,13 +89,13 @@ impl Sender {
     async fn run(self, wish: Wish) {
         let Wish { format, mut after, mut limit, end } = wish;
         let mut last_word = Instant::now();
-        let (mut moves, mut rung) = (self.shared.log.moves(), None);
+        let (mut watch, mut rung) = (self.source.watch(&self.shared.log), None);
         loop {
             if let Some(reason) = self.is_over() {
                 return self.end(format, reason).await;
             }
             let wanted = limit.unwrap_or(u64::MAX).min(PAGE);
-            moves.forget();
+            watch.forget();
             let began = Instant::now();
             let page = match self.source.page(&self.shared.log, after, usize::try_from(wanted).unwrap_or(1)).await {
                 Ok(page) => page,
@@ -137,8 +137,8 @@ impl Sender {
             let is_coming = rung.is_some_and(|at: Instant| at.elapsed() < self.shared.settings.cluster.poll);
             let again = began + if is_coming { LOOK } else { self.shared.settings.cluster.poll };
             tokio::select! {
-                () = self.source.moved(&mut moves, after) => {
-                    rung = Some(Instant::now());
+                () = watch.moved() => {
+                    rung = matches!(self.source, Source::Feed).then(Instant::now);
                     sleep_until(began + GATHER).await;
                 }
                 waited = self.wait(again, &mut last_word, format) => if waited.is_err() { return },
