@@ -179,7 +179,15 @@ async fn who_follows_is_rung_for() {
         told(&format!("m{n}")).await;
         assert_eq!(document.event().await["seq"], n + 1);
     }
-    let events = Events::of(server.ask(Method::GET, path).header("accept", SSE)).await;
+    let mut events = server.listen(path, SSE).await;
+    for n in 1..5 {
+        assert_eq!(events.event().await["seq"], n);
+    }
+    // One who has just read reads once more by themselves; when the feed has been read twice that is past.
+    for message_id in ["past", "long past"] {
+        commit(&mut guest(&server, "elsewhere", "ben").await, &edit(message_id, 0, insert(0, "b"))).await;
+        told(message_id).await;
+    }
     assert_eq!(answer(server.ask(Method::DELETE, "/v1/documents/doc")).await.status, 204);
     assert_eq!(events.all().await.last(), Some(&json!({"reason": "document_erased"})));
 }
