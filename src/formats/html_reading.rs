@@ -10,14 +10,15 @@ use html5ever::{
     tendril::StrTendril,
     tokenizer::{
         BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
-        states::RawKind::{Rawtext, Rcdata, ScriptData},
+        states::RawKind::{self, Rawtext, Rcdata, ScriptData},
     },
 };
 
 use super::{
     Unreadable,
-    address::{is_safe_link, is_safe_picture},
-    lines::{Align, Block, DEEPEST, Item, Kind, Line, Marks, What, is_language},
+    address::is_safe_picture,
+    html_element::{Element, attribute, has_class},
+    lines::{Block, DEEPEST, Item, Kind, Line, Marks, What},
 };
 
 /// Elements that may be open inside each other.
@@ -70,38 +71,19 @@ impl TokenSink for Sink {
             Token::CharacterTokens(text) => reader.text(&text),
             Token::TagToken(tag) => {
                 self.tokens.set(self.tokens.get() + 1);
-                match (tag.kind, &*tag.name) {
-                    (TagKind::StartTag, "script") => {
-                        reader.skip(&tag);
-                        return TokenSinkResult::RawData(ScriptData);
+                return match tag.kind {
+                    TagKind::StartTag => reader.begin(&tag),
+                    TagKind::EndTag => {
+                        reader.end(&tag.name);
+                        TokenSinkResult::Continue
                     }
-                    (TagKind::StartTag, "style" | "xmp" | "iframe" | "noembed" | "noframes") => {
-                        reader.skip(&tag);
-                        return TokenSinkResult::RawData(Rawtext);
-                    }
-                    (TagKind::StartTag, "title" | "textarea") => {
-                        reader.skip(&tag);
-                        return TokenSinkResult::RawData(Rcdata);
-                    }
-                    (TagKind::StartTag, _) => reader.start(&tag),
-                    (TagKind::EndTag, name) => reader.end(name),
-                }
+                };
             }
             Token::CommentToken(_) | Token::DoctypeToken(_) | Token::NullCharacterToken | Token::EOFToken => (),
         }
         self.tokens.set(self.tokens.get() + 1);
         TokenSinkResult::Continue
     }
-}
-
-/// An element that is open and says something about its text.
-struct Open {
-    name: &'static str,
-    link: Option<String>,
-    language: Option<String>,
-    indent: usize,
-    align: Option<Align>,
-    keeps_space: bool,
 }
 
 #[derive(Default)]
@@ -112,7 +94,11 @@ struct Reader {
     has_begun: bool,
     /// White space that counts if more text follows in the line.
     space: Option<Marks>,
-    open: Vec<Open>,
+    /// Cells of this row of a table that have begun.
+    cells: usize,
+    /// Ends of cells that are not written yet: those of a row without any text are not.
+    tabs: usize,
+    open: Vec<Element>,
     checked: Option<bool>,
     /// The element whose content is left out, and how many of its name are open inside of each other.
     skipped: Option<(String, usize)>,
@@ -122,15 +108,45 @@ struct Reader {
 }
 
 /// Elements that say something about their text, and are remembered.
-const KNOWN: &str = "b strong i em u ins s del strike code kbd samp tt a ol ul li blockquote pre h1 h2 h3 h4 h5 h6 p div \
-    span";
+const KNOWN: &str = "b strong i em u ins s del strike sub sup code kbd samp tt a ol ul li blockquote pre listing xmp h1 h2 \
+    h3 h4 h5 h6 p div span svg math";
 /// Elements that begin and end a line.
-const LINES: &str = "p div h1 h2 h3 h4 h5 h6 ul ol li blockquote pre table tr caption dl dt dd section article header \
+const LINES: &str = "p div h1 h2 h3 h4 h5 h6 ul ol li blockquote pre listing xmp table tr caption dl dt dd section article header \
     footer main nav aside figure figcaption address details summary fieldset legend form hr center body";
-/// Elements whose content is not text.
-const LEFT_OUT: &str = "svg math template object select audio video canvas";
+/// Elements whose content is not text of the document: choices of a form, and formulas once more as their source.
+const LEFT_OUT: &str = "select datalist annotation annotation-xml";
+/// The same for elements whose content is not read as HTML, with how it is read.
+const RAW: [(&str, RawKind); 7] = [
+    ("script", ScriptData),
+    ("style", Rawtext),
+    ("iframe", Rawtext),
+    ("noembed", Rawtext),
+    ("noframes", Rawtext),
+    ("title", Rcdata),
+    ("textarea", Rcdata),
+];
 
 impl Reader {
+    /// Begins an element, and says how the tokenizer is to read on.
+    fn begin(&mut self, tag: &Tag) -> TokenSinkResult<()> {
+        // Pictures and formulas have elements of the same names that are HTML as all others, and may end at once.
+        let is_empty = tag.self_closing && self.open.iter().any(|it| matches!(it.name, "svg" | "math"));
+        let raw = RAW.iter().find(|(name, _)| *name == &*tag.name).map(|(_, kind)| *kind);
+        if is_empty {
+            return TokenSinkResult::Continue;
+        }
+        match raw {
+            Some(kind) => {
+                self.skip(tag);
+                TokenSinkResult::RawData(kind)
+            }
+            None => {
+                self.start(tag);
+                if &*tag.name == "xmp" { TokenSinkResult::RawData(Rawtext) } else { TokenSinkResult::Continue }
+            }
+        }
+    }
+
     fn skip(&mut self, tag: &Tag) {
         match &mut self.skipped {
             Some((name, depth)) if **name == *tag.name => *depth += 1,
@@ -157,6 +173,8 @@ impl Reader {
             }
         }
         match name {
+            // Browsers put it at the end of what they copy.
+            "br" if attribute(tag, "class") == Some("Apple-interchange-newline") => (),
             "br" => {
                 self.begin_line();
                 self.end_line();
@@ -165,15 +183,25 @@ impl Reader {
             "input" if !self.has_begun && is_check_box(tag) => {
                 self.checked = Some(attribute(tag, "checked").is_some());
             }
-            "td" | "th" if self.has_begun => self.put("\t"),
+            "tr" => self.cells = 0,
+            "td" | "th" => {
+                self.tabs += usize::from(self.cells > 0);
+                self.cells += 1;
+            }
+            // The text of a formula is there twice more, for browsers.
+            "span" if has_class(tag, "ql-formula") => {
+                self.put(attribute(tag, "data-value").unwrap_or_default());
+                self.skip(tag);
+                return;
+            }
             _ => (),
         }
         if let Some(known) = KNOWN.split(' ').find(|known| *known == name) {
             self.is_too_deep |= self.open.len() >= OPEN;
             if !self.is_too_deep {
-                self.open.push(Open::of(known, tag));
+                self.open.push(Element::of(known, tag));
             }
-            self.after_pre = name == "pre";
+            self.after_pre = matches!(name, "pre" | "listing");
         }
     }
 
@@ -230,6 +258,7 @@ impl Reader {
         let Some(address) = attribute(tag, "src").filter(|address| is_safe_picture(address)) else { return };
         let alt = attribute(tag, "alt").map(str::to_owned);
         self.begin_line();
+        self.put_tabs();
         self.put_space();
         let (address, marks) = (address.to_owned(), self.marks());
         self.line.push(What::Picture { address, alt }, marks);
@@ -243,7 +272,7 @@ impl Reader {
             (true, Some(rest)) => rest,
             _ => text,
         };
-        if self.open.iter().any(|it| it.keeps_space) {
+        if self.open.iter().rev().find_map(|it| it.keeps_space) == Some(true) {
             for piece in text.split_inclusive('\n') {
                 self.put(piece.strip_suffix('\n').unwrap_or(piece));
                 if piece.ends_with('\n') {
@@ -268,9 +297,18 @@ impl Reader {
             return;
         }
         self.begin_line();
+        self.put_tabs();
         self.put_space();
         let marks = self.marks();
         self.line.push(What::Text(text.to_owned()), marks);
+    }
+
+    fn put_tabs(&mut self) {
+        let tabs = "\t".repeat(std::mem::take(&mut self.tabs));
+        if !tabs.is_empty() {
+            self.space = None;
+            self.line.push(What::Text(tabs), Marks::default());
+        }
     }
 
     fn put_space(&mut self) {
@@ -288,23 +326,19 @@ impl Reader {
     fn end_line(&mut self) {
         self.space = None;
         if std::mem::take(&mut self.has_begun) {
+            self.put_tabs();
             self.lines.push(std::mem::take(&mut self.line));
         }
+        self.tabs = 0;
     }
 
     fn marks(&self) -> Marks {
         let mut marks = Marks::default();
         for it in &self.open {
-            match it.name {
-                "b" | "strong" => marks.bold = true,
-                "i" | "em" => marks.italic = true,
-                "u" | "ins" => marks.underline = true,
-                "s" | "del" | "strike" => marks.strike = true,
-                "code" | "kbd" | "samp" | "tt" => marks.code = true,
-                "a" => marks.link.clone_from(&it.link),
-                "pre" => return Marks::default(),
-                _ => (),
+            if it.is_code {
+                return Marks::default();
             }
+            it.mark(&mut marks);
         }
         marks
     }
@@ -312,16 +346,16 @@ impl Reader {
     fn block(&mut self) -> Block {
         let (mut block, mut lists, mut item) = (Block::default(), 0, None);
         for it in &self.open {
+            if it.is_code {
+                let language = self.open.iter().rev().find_map(|it| it.language.clone());
+                return Block { kind: Kind::Code(language), indent: it.indent, align: it.align };
+            }
             match it.name {
-                "pre" => {
-                    let kind = Kind::Code(it.language.clone());
-                    return Block { kind, indent: it.indent, align: it.align };
-                }
-                "ol" => (lists, item) = (lists + 1, Some(Item::Ordered)),
-                "ul" => (lists, item) = (lists + 1, Some(Item::Bullet)),
+                "ol" => (lists, item) = (lists + 1, it.item.or(Some(Item::Ordered))),
+                "ul" => (lists, item) = (lists + 1, it.item.or(Some(Item::Bullet))),
                 "blockquote" => block.kind = Kind::Quote,
                 "li" => {
-                    let item = item.unwrap_or(Item::Bullet);
+                    let item = it.item.or(item).unwrap_or(Item::Bullet);
                     (block.kind, block.indent, block.align) = (Kind::Item(item), it.indent, it.align);
                     continue;
                 }
@@ -348,37 +382,12 @@ impl Reader {
     }
 }
 
-impl Open {
-    fn of(name: &'static str, tag: &Tag) -> Self {
-        let classes = || attribute(tag, "class").unwrap_or_default().split_ascii_whitespace();
-        let indent = classes().find_map(|class| class.strip_prefix("ql-indent-")?.parse().ok()).unwrap_or_default();
-        let align = classes().find_map(|class| {
-            let name = class.strip_prefix("ql-align-")?;
-            Align::ALL.iter().find(|(_, known)| *known == name).map(|(align, _)| *align)
-        });
-        let style = attribute(tag, "style").unwrap_or_default();
-        let space = style.split(';').filter_map(|it| it.split_once(':')).find(|(name, _)| name.trim() == "white-space");
-        Self {
-            name,
-            link: attribute(tag, "href").filter(|address| name == "a" && is_safe_link(address)).map(str::to_owned),
-            language: attribute(tag, "data-language").filter(|name| is_language(name)).map(str::to_owned),
-            indent: usize::min(indent, DEEPEST),
-            align,
-            keeps_space: name == "pre" || space.is_some_and(|(_, value)| value.trim().starts_with("pre-wrap")),
-        }
-    }
-}
-
 fn is_check_box(tag: &Tag) -> bool {
     attribute(tag, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("checkbox"))
 }
 
 fn is_one_of(names: &str, name: &str) -> bool {
     names.split(' ').any(|known| known == name)
-}
-
-fn attribute<'a>(tag: &'a Tag, name: &str) -> Option<&'a str> {
-    tag.attrs.iter().find(|attribute| *attribute.name.local == *name).map(|attribute| &*attribute.value)
 }
 
 fn level_of(name: &str) -> Option<u8> {

@@ -5,7 +5,7 @@ use html5ever::{
     serialize::{HtmlSerializer, SerializeOpts, Serializer},
 };
 
-use super::lines::{Block, Item, Kind, Line, Marks, Run, What};
+use super::lines::{Block, Item, Kind, Line, Marks, Run, Script, What};
 
 /// A page. Escaping is the library's.
 pub(super) fn write(lines: &[Line], title: &str) -> String {
@@ -128,9 +128,10 @@ impl Page {
             self.end("br");
         }
         for Run { what, marks } in &line.runs {
-            let Marks { bold, italic, underline, strike, code, link } = marks;
+            let Marks { bold, italic, underline, strike, code, script, link } = marks;
             let tags = [("strong", bold), ("em", italic), ("u", underline), ("s", strike), ("code", code)];
-            let tags: Vec<_> = tags.into_iter().filter(|(_, is_set)| **is_set).map(|(tag, _)| tag).collect();
+            let tags = tags.into_iter().filter(|(_, is_set)| **is_set).map(|(tag, _)| tag);
+            let tags: Vec<_> = tags.chain(script.map(Script::tag)).collect();
             if let Some(address) = link {
                 self.begin("a", &[("href", address), ("rel", "noopener noreferrer")]);
             }

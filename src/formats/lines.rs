@@ -37,7 +37,15 @@ pub(super) struct Marks {
     pub(super) underline: bool,
     pub(super) strike: bool,
     pub(super) code: bool,
+    pub(super) script: Option<Script>,
     pub(super) link: Option<String>,
+}
+
+/// Above or below the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Sub,
+    Super,
 }
 
 /// What a line is.
@@ -81,11 +89,29 @@ impl Item {
         (Self::Checked, "checked"),
         (Self::Unchecked, "unchecked"),
     ];
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(item, _)| *item)
+    }
+}
+
+impl Script {
+    /// Each with the value of its attribute and its tag.
+    pub(super) const ALL: [(Self, &'static str, &'static str); 2] =
+        [(Self::Sub, "sub", "sub"), (Self::Super, "super", "sup")];
+
+    pub(super) fn tag(self) -> &'static str {
+        Self::ALL.iter().find(|(script, ..)| *script == self).map_or("", |(.., tag)| tag)
+    }
 }
 
 impl Align {
     pub(super) const ALL: [(Self, &'static str); 3] =
         [(Self::Center, "center"), (Self::Right, "right"), (Self::Justify, "justify")];
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(align, _)| *align)
+    }
 
     pub(super) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(align, _)| *align == self).map_or("", |(_, name)| name)
@@ -172,15 +198,20 @@ impl Marks {
             underline: is("underline"),
             strike: is("strike"),
             code: is("code"),
+            script: text_of(attributes, "script")
+                .and_then(|name| Script::ALL.iter().find(|(_, known, _)| *known == name))
+                .map(|(script, ..)| *script),
             link: text_of(attributes, "link").filter(|address| is_safe_link(address)).map(str::to_owned),
         }
     }
 
     fn attributes(self) -> Vec<(String, Value)> {
-        let Self { bold, italic, underline, strike, code, link } = self;
+        let Self { bold, italic, underline, strike, code, script, link } = self;
         let all = [("bold", bold), ("italic", italic), ("underline", underline), ("strike", strike), ("code", code)];
         let set = all.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name.to_owned(), json!(true)));
-        set.chain(link.map(|address| ("link".to_owned(), address.into()))).collect()
+        let script = Script::ALL.iter().find(|(it, ..)| script == Some(*it));
+        let script = script.map(|(_, name, _)| ("script".to_owned(), json!(name)));
+        set.chain(script).chain(link.map(|address| ("link".to_owned(), address.into()))).collect()
     }
 }
 
@@ -190,8 +221,7 @@ impl Block {
             return Self::default();
         }
         let header = attributes.get("header").and_then(Value::as_u64).and_then(|level| u8::try_from(level).ok());
-        let list = text_of(attributes, "list");
-        let item = Item::ALL.iter().find(|(_, name)| Some(*name) == list).map(|(item, _)| *item);
+        let item = text_of(attributes, "list").and_then(Item::named);
         let kind = match (attributes.get("code-block"), header, item, attributes.get("blockquote")) {
             (Some(Value::Bool(true)), ..) => Kind::Code(None),
             (Some(Value::String(language)), ..) => Kind::Code(Some(language.clone()).filter(|it| is_language(it))),
@@ -201,8 +231,7 @@ impl Block {
             _ => Kind::Paragraph,
         };
         let indent = attributes.get("indent").and_then(Value::as_u64).unwrap_or_default();
-        let align = text_of(attributes, "align");
-        let align = Align::ALL.iter().find(|(_, name)| Some(*name) == align).map(|(align, _)| *align);
+        let align = text_of(attributes, "align").and_then(Align::named);
         Self { kind, indent: usize::try_from(indent).unwrap_or(DEEPEST).min(DEEPEST), align }
     }
 

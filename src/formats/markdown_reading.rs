@@ -10,7 +10,7 @@ use super::{
     Unreadable,
     address::{is_safe_link, is_safe_picture},
     html_reading,
-    lines::{Block, DEEPEST, Item, Kind, Line, Marks, What, is_language},
+    lines::{Block, DEEPEST, Item, Kind, Line, Marks, Script, What, is_language},
 };
 
 /// Blocks and marks that may be open inside each other.
@@ -49,6 +49,7 @@ enum Open {
     Italic,
     Underline,
     Strike,
+    Script(Script),
     /// `code` as a tag.
     Typed,
     Link(Option<String>),
@@ -197,6 +198,8 @@ impl Reader {
             "u" | "ins" => Open::Underline,
             "s" | "del" | "strike" => Open::Strike,
             "code" => Open::Typed,
+            "sub" => Open::Script(Script::Sub),
+            "sup" => Open::Script(Script::Super),
             _ => return Ok(()),
         };
         if inner.starts_with('/') {
@@ -260,6 +263,7 @@ impl Reader {
                 Open::Underline => marks.underline = true,
                 Open::Strike => marks.strike = true,
                 Open::Typed => marks.code = true,
+                Open::Script(script) => marks.script = Some(*script),
                 Open::Link(address) => marks.link.clone_from(address),
                 _ => (),
             }

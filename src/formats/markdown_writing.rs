@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::lines::{Item, Kind, Line, Marks, Run, What};
+use super::lines::{Item, Kind, Line, Marks, Run, Script, What};
 
 /// An empty line, which Markdown does not know.
 const EMPTY: &str = "<br>";
@@ -85,13 +85,16 @@ fn content(Line { runs, .. }: &Line, empty: &str) -> String {
 
 /// Adds a run; `first` and `last` say whether it begins and ends the line.
 fn put(text: &mut String, Run { what, marks }: &Run, (first, last): (bool, bool)) {
-    let Marks { bold, italic, underline, strike, code, link } = marks;
+    let Marks { bold, italic, underline, strike, code, script, link } = marks;
     if link.is_some() {
         text.push('[');
     }
     let is_plain = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     let is_wordlike = match what {
-        What::Text(text) => !code && !underline && is_plain(text.chars().next()) && is_plain(text.chars().last()),
+        What::Text(text) => {
+            let has_tag = *code || *underline || script.is_some();
+            !has_tag && is_plain(text.chars().next()) && is_plain(text.chars().last())
+        }
         What::Picture { .. } => false,
     };
     // Marks side by side would be read as others, and so would some that touch anything but a letter.
@@ -104,6 +107,8 @@ fn put(text: &mut String, Run { what, marks }: &Run, (first, last): (bool, bool)
             (*bold, "<strong>", "</strong>"),
             (*italic, "<em>", "</em>"),
             (*underline, "<u>", "</u>"),
+            (*script == Some(Script::Sub), "<sub>", "</sub>"),
+            (*script == Some(Script::Super), "<sup>", "</sup>"),
         ]
     };
     let set = || tags.iter().filter(|(is_set, ..)| *is_set);

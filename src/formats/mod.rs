@@ -5,11 +5,15 @@
 
 mod address;
 mod difference;
+mod html_element;
 mod html_reading;
+#[cfg(test)]
+mod html_tests;
 mod html_writing;
 mod lines;
 mod markdown_reading;
 mod markdown_writing;
+mod quill_spaces;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +45,9 @@ pub fn to_html(document: &RichText, title: &str) -> String {
 
 /// A page or a part of one as the inserts of a document.
 pub fn from_html(html: &str) -> Result<Delta<Utf16>, Unreadable> {
-    Ok(lines::to_delta(html_reading::read(html)?))
+    let mut lines = html_reading::read(html)?;
+    quill_spaces::mend(html, &mut lines);
+    Ok(lines::to_delta(lines))
 }
 
 /// A document as Markdown.
