@@ -20,10 +20,13 @@ test: ## Run all tests; on TEST_DATABASE_URL and TEST_NATS_URL, or on private se
 	@tests/nats.sh install
 	@tests/hosts.sh install
 ifeq ($(NEXTEST),yes)
-	$(CARGO) nextest run --locked
-	$(CARGO) test --locked --doc
+	@# Everything runs, whatever fails before it; the first failure is the result.
+	result=0; \
+	$(CARGO) nextest run --locked --no-fail-fast || result=$$?; \
+	$(CARGO) test --locked --no-fail-fast --doc || { code=$$?; [ $$result -ne 0 ] || result=$$code; }; \
+	exit $$result
 else
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 endif
 
 contract: ## Put a debug build before clients that are not ours, which it brings (python3, Node). EXAMPLES=200 SEED=7
@@ -59,7 +62,7 @@ fuzz: ## Fuzz frames and the text algebra (nightly, cargo-fuzz), e.g. make fuzz 
 	done
 
 campaign: ## Random input and random campaigns at length, on stable, e.g. make campaign SEED=7 ROUNDS=1000
-	CAMPAIGN_SEED=$(or $(SEED),1) CAMPAIGNS=$(or $(ROUNDS),500) FRAMES=1000000 PROPTEST_CASES=20000 $(CARGO) test --release --locked
+	CAMPAIGN_SEED=$(or $(SEED),1) CAMPAIGNS=$(or $(ROUNDS),500) FRAMES=1000000 PROPTEST_CASES=20000 $(CARGO) test --release --locked --no-fail-fast
 
 clean: ## Remove what was built; data/ stays
 	$(CARGO) clean

@@ -123,3 +123,33 @@ fn the_compose_file_mounts_what_is_there() {
         assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path} is not there");
     }
 }
+
+/// A `cargo` that notes how it is called, and fails when it runs tests.
+const FAILING_CARGO: &str = "#!/bin/sh
+echo \"$*\" >> \"$0.calls\"
+case \"$*\" in
+  *--version*) exit 0 ;;
+  *nextest*) exit 100 ;;
+  *) exit 101 ;;
+esac
+";
+
+#[cfg(unix)]
+#[test]
+fn make_test_runs_every_test_and_reports_the_first_failure() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let cargo = dir.path().join("cargo");
+    fs::write(&cargo, FAILING_CARGO).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut make = std::process::Command::new("make");
+    // Of an outer make only the variables would come along, and they are about another run.
+    make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").current_dir(env!("CARGO_MANIFEST_DIR"));
+    let done = make.arg("test").arg(format!("CARGO={}", cargo.display())).output().unwrap();
+    assert!(!done.status.success());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("Error 100"), "the first failure is the result: {said}");
+    let calls = fs::read_to_string(dir.path().join("cargo.calls")).unwrap();
+    let runs: Vec<_> = calls.lines().filter(|call| !call.contains("--version")).collect();
+    assert_eq!(runs, ["nextest run --locked --no-fail-fast", "test --locked --no-fail-fast --doc"]);
+}

@@ -1,13 +1,16 @@
 //! Who asks over HTTP, and with what right.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 
 use crate::{
     auth::{GuestQuery, Identity, Permission, carried},
     domain::DocumentId,
 };
 
-use super::{Shared, problem::Problem};
+use super::{
+    Shared,
+    problem::{Code, Problem},
+};
 
 /// Somebody whose token is good, and who is not shut out; without authentication, whoever they say they are.
 pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Result<Identity, Problem> {
@@ -15,14 +18,14 @@ pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Res
     let (token, user_id) = (parameter("token"), parameter("user_id"));
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let guest = GuestQuery::parse(user_id.as_deref(), None, None)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
     let token = carried(token.as_deref(), authorization, None).token;
     let identity = shared
         .authenticator
         .authenticate(token, guest, shared.clock.now())
-        .map_err(|denied| Problem::new(StatusCode::UNAUTHORIZED, denied.to_string()))?;
+        .map_err(|denied| Problem::new(Code::Unauthorized, denied.to_string()))?;
     match shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
-        Some(until) => Err(Problem::new(StatusCode::FORBIDDEN, format!("you are banned until {until}"))),
+        Some(until) => Err(Problem::new(Code::Banned, format!("you are banned until {until}"))),
         None => Ok(identity),
     }
 }
@@ -33,7 +36,7 @@ pub(super) fn check_on(identity: &Identity, id: &DocumentId, needed: Permission)
         return Ok(());
     }
     let needed = needed.long();
-    Err(Problem::new(StatusCode::FORBIDDEN, format!("this needs the permission `{needed}` on this document")))
+    Err(Problem::new(Code::InsufficientPermissions, format!("this needs the permission `{needed}` on this document")))
 }
 
 /// Whether they may do what concerns the whole service.
@@ -42,5 +45,8 @@ pub(super) fn check_everywhere(identity: &Identity, needed: Permission) -> Resul
         return Ok(());
     }
     let needed = needed.short();
-    Err(Problem::new(StatusCode::FORBIDDEN, format!("this needs the permission `{needed}` on everything (`*`)")))
+    Err(Problem::new(
+        Code::InsufficientPermissions,
+        format!("this needs the permission `{needed}` on everything (`*`)"),
+    ))
 }

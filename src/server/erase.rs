@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    problem::Problem,
+    problem::{Code, Problem},
     rest::{Ask, json, read_json, unusable},
 };
 
@@ -63,14 +63,14 @@ pub(super) async fn erase(ask: &Ask, body: &[u8]) -> Result<warp::reply::Respons
             let (erased_as, timestamp) = (erasure.pseudonym.as_str(), erasure.at.to_string());
             Ok(json(StatusCode::OK, &ErasureJson { erased_as, events, documents, timestamp }))
         }
-        Ok(None) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the service stops; {later}"))),
+        Ok(None) => Err(Problem::new(Code::ShuttingDown, format!("the service stops; {later}"))),
         Ok(Some(Err(why))) => {
             error!(error = %why, "a person could not be erased");
             Err(why.into())
         }
         Err(why) => {
             error!(error = %why, "erasing a person ended in a panic");
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("something went wrong here; {later}")))
+            Err(Problem::new(Code::Internal, format!("something went wrong here; {later}")))
         }
     }
 }

@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig};
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// Bytes read at a time, a dozen edits. Small, because each connection has such a buffer all its life.
 const READ_BUFFER: usize = 2 * 1024;
@@ -21,15 +21,15 @@ pub(super) fn key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
             .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     };
     if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
-        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket"));
+        return Err(Problem::new(Code::UpgradeRequired, "this address speaks WebSocket"));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "this server speaks WebSocket version 13"));
+        return Err(Problem::new(Code::UpgradeRequired, "this server speaks WebSocket version 13"));
     }
     headers
         .get(header::SEC_WEBSOCKET_KEY)
         .cloned()
-        .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "`sec-websocket-key` is missing"))
+        .ok_or_else(|| Problem::new(Code::InvalidRequest, "`sec-websocket-key` is missing"))
 }
 
 /// The answer that accepts.

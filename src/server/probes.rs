@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 use tokio::time::timeout;
 use warp::Reply;
 
-use super::{Shared, problem::Problem};
+use super::{
+    Shared,
+    problem::{Code, Problem},
+};
 
 /// A log that takes longer for one small write is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -21,16 +24,16 @@ pub(super) fn healthz() -> warp::reply::Response {
 /// Whether edits can be stored.
 pub(super) async fn readyz(shared: Arc<Shared>) -> warp::reply::Response {
     if shared.stopping.is_cancelled() {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").response();
+        return Problem::new(Code::ShuttingDown, "the server is stopping").response();
     }
     match timeout(READY_WITHIN, shared.log.check_writable()).await {
         Ok(Ok(())) => text("ready\n"),
         Err(_) => {
             let detail = format!("the event log did not answer within {} s", READY_WITHIN.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).response()
+            Problem::new(Code::StorageUnavailable, detail).response()
         }
         Ok(Err(why)) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the event log is not writable: {why}")).response()
+            Problem::new(Code::StorageUnavailable, format!("the event log is not writable: {why}")).response()
         }
     }
 }

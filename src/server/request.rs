@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, Uri, header};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::{
     protocol::document::Form,
 };
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// A well-formed wish to open a document.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<()
     if allowed.iter().any(is_allowed) || is_own() {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::FORBIDDEN, "this origin is not allowed; see `server.allowed_origins`"))
+    Err(Problem::new(Code::ForbiddenOrigin, "this origin is not allowed; see `server.allowed_origins`"))
 }
 
 fn one_of<T: Copy>(name: &str, value: Option<&str>, all: &[(&str, T)]) -> Result<T, Problem> {
@@ -142,7 +142,7 @@ fn protocols(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
+    Problem::new(Code::InvalidRequest, detail)
 }
 
 fn bad_id(error: &IdError) -> Problem {

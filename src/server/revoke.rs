@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    problem::Problem,
+    problem::{Code, Problem},
     rest::{Ask, json, read_json, unusable},
 };
 
@@ -64,14 +64,14 @@ pub(super) struct RevokedJson<'a> {
 pub(super) async fn revoke(ask: &Ask, body: &[u8]) -> Result<warp::reply::Response, Problem> {
     if body.len() > BODY {
         let detail = format!("the body is too large: it may have {BODY} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        return Err(Problem::new(Code::BodyTooLarge, detail));
     }
     let shared = &ask.shared;
     let revocation = read(body, ask.identity.clone())?;
     let id = MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is 36 plain characters");
     if let Err(why) = shared.revocations.record(id, &revocation).await {
         error!(error = %why, "a revocation could not be recorded");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be written now; try again later"));
+        return Err(Problem::new(Code::StorageUnavailable, "the log cannot be written now; try again later"));
     }
     let Revocation { revoked, until, reason, by } = &revocation;
     info!(?revoked, %until, reason, %by, "recorded a revocation");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use warp::{Filter, Rejection, filters::BoxedFilter};
@@ -12,7 +12,7 @@ use crate::telemetry::Refusal;
 use super::{
     Shared, connection, handshake, limits,
     peer::{self, Peer},
-    problem::Problem,
+    problem::{Code, Problem},
     replay, request,
     request::OpenRequest,
     rest,
@@ -74,25 +74,25 @@ fn open(
     upgrade: Option<OnUpgrade>,
 ) -> Result<warp::reply::Response, (Refusal, Problem)> {
     let bad_request = |problem| (Refusal::BadRequest, problem);
-    let unavailable = |why, detail| (why, Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    let unavailable = |why, code, detail| (why, Problem::new(code, detail));
     let key = handshake::key(headers).map_err(bad_request)?;
     request::check_origin(headers, &shared.settings.server.allowed_origins)
         .map_err(|problem| (Refusal::ForbiddenOrigin, problem))?;
     let request = OpenRequest::read(segment, query, headers).map_err(bad_request)?;
     let wish = (purpose == Purpose::Watch).then(|| replay::Wish::read(query)).transpose().map_err(bad_request)?;
-    let upgrade = upgrade
-        .ok_or_else(|| bad_request(Problem::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket")))?;
+    let upgrade =
+        upgrade.ok_or_else(|| bad_request(Problem::new(Code::UpgradeRequired, "this address speaks WebSocket")))?;
     if shared.stopping.is_cancelled() {
-        return Err(unavailable(Refusal::ShuttingDown, "the server is stopping"));
+        return Err(unavailable(Refusal::ShuttingDown, Code::ShuttingDown, "the server is stopping"));
     }
     let address = peer::address(peer.0, headers, &shared.settings.server.trusted_proxies);
     shared.address_connections.take(limits::neighbourhood(address), Instant::now()).map_err(|wait| {
         let detail = "too many new connections from this address; try again later";
-        (Refusal::Throttled, Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).after(wait))
+        (Refusal::Throttled, Problem::new(Code::RateLimited, detail).after(wait))
     })?;
-    let place = shared
-        .place(address)
-        .ok_or_else(|| unavailable(Refusal::TooManyConnections, "too many connections; try again later"))?;
+    let place = shared.place(address).ok_or_else(|| {
+        unavailable(Refusal::TooManyConnections, Code::TooManyConnections, "too many connections; try again later")
+    })?;
     let protocol = request.offers_bearer.then_some("bearer");
     match wish {
         None => shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place)),
@@ -103,5 +103,5 @@ fn open(
 
 /// For what no route could take: the [table](rest) of routes takes all that is a request.
 async fn not_found(_: Rejection) -> Result<warp::reply::Response, std::convert::Infallible> {
-    Ok(Problem::new(StatusCode::BAD_REQUEST, "this request cannot be understood").response())
+    Ok(Problem::new(Code::InvalidRequest, "this request cannot be understood").response())
 }

@@ -8,7 +8,7 @@ use crate::{
     auth::Permission,
     protocol::schema::Id,
     server::{
-        problem::ProblemJson,
+        problem::{Code, ProblemJson},
         rest::{Needs, Parameter, ROUTES, Reply, Route, Run, describe},
     },
 };
@@ -158,9 +158,11 @@ fn responses(route: &Route, schemas: &mut Schemas, examples: &[&Exchange]) -> Va
         all.insert(status.to_string(), reply);
     }
     for status in route.refusals() {
+        let codes: Vec<_> = Code::ALL.iter().filter(|it| it.status() == status).map(|it| it.as_str()).collect();
         let words = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
         let schema = describe::<ProblemJson<'_>>(&mut schemas.written);
-        let mut problem = json!({"description": words, "content": {PROBLEM: {"schema": schema}}});
+        let mut problem =
+            json!({"description": format!("{words}: {}.", codes.join(", ")), "content": {PROBLEM: {"schema": schema}}});
         example(&mut problem, status, PROBLEM);
         if matches!(status, 429 | 503) {
             let seconds = json!({"type": "integer", "minimum": 1});

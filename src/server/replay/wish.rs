@@ -78,7 +78,7 @@ mod tests {
             ("speed=1&speed=1", "`speed` twice"),
         ] {
             let problem = Wish::read(query).unwrap_err();
-            assert!(problem.status == 400 && problem.detail.contains(name), "{query}: {}", problem.detail);
+            assert!(problem.status() == 400 && problem.detail.contains(name), "{query}: {}", problem.detail);
         }
     }
 }

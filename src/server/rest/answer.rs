@@ -4,7 +4,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use tracing::error;
 
-use crate::{event_log::ReadError, history::Untold, server::problem::Problem};
+use crate::{
+    event_log::ReadError,
+    history::Untold,
+    server::problem::{Code, Problem},
+};
 
 pub(in crate::server) type Answer = Result<warp::reply::Response, Problem>;
 
@@ -43,9 +47,9 @@ pub(in crate::server) fn not_modified(tag: HeaderValue) -> warp::reply::Response
 impl From<Untold> for Problem {
     fn from(why: Untold) -> Self {
         match why {
-            Untold::NoDocument | Untold::Ahead { .. } | Untold::Forgotten { .. } => {
-                Self::new(StatusCode::NOT_FOUND, why.to_string())
-            }
+            Untold::NoDocument => Self::new(Code::DocumentNotFound, why.to_string()),
+            Untold::Ahead { .. } => Self::new(Code::VersionNotFound, why.to_string()),
+            Untold::Forgotten { .. } => Self::new(Code::PresenceNotKept, why.to_string()),
             Untold::Unread(error) => error.into(),
         }
     }
@@ -58,14 +62,12 @@ impl From<ReadError> for Problem {
         }
         match why {
             ReadError::Erased(tombstone) => {
-                Self::new(StatusCode::GONE, format!("this document was erased at {}", tombstone.recorded_at))
+                Self::new(Code::DocumentErased, format!("this document was erased at {}", tombstone.recorded_at))
             }
             ReadError::Unavailable(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the log cannot be read now; try again later")
+                Self::new(Code::StorageUnavailable, "the log cannot be read now; try again later")
             }
-            ReadError::Damaged(_) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "what is recorded there cannot be read")
-            }
+            ReadError::Damaged(_) => Self::new(Code::Damaged, "what is recorded there cannot be read"),
         }
     }
 }

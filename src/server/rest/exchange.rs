@@ -1,7 +1,7 @@
 //! Documents in the formats of others: given out, and taken in as one new version.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use crate::{
         document::{EditLimits, EditMessage, SentOperation, read_edit},
         history::RichTextJson,
     },
-    server::problem::Problem,
+    server::problem::{Code, Problem},
 };
 
 use super::{
@@ -150,7 +150,7 @@ fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
         "text/html" => Ok(Format::Html),
         "application/json" => Ok(Format::Json),
         _ => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::UnsupportedMediaType,
             "`format` or the content type must say what it is: text/plain, text/markdown, text/html or application/json",
         )),
     }
@@ -215,6 +215,6 @@ fn inserts(ops: &str, is_empty: bool, limits: &EditLimits) -> Result<EditMessage
 
 /// Does what may take long where nobody else waits for it.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here");
+    let failed = |_| Problem::new(Code::Internal, "something went wrong here");
     tokio::task::spawn_blocking(work).await.map_err(failed)?
 }

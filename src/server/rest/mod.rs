@@ -41,7 +41,7 @@ use crate::{
 use super::{
     Shared, caller, limits,
     peer::{self, Peer},
-    problem::Problem,
+    problem::{Code, Problem},
     request,
     routes::Routes,
 };
@@ -69,7 +69,7 @@ impl Ask {
     /// A turn for a question that may take long.
     async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let detail = "too many long questions at once; try again later";
-        let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(Duration::from_secs(1));
+        let busy = || Problem::new(Code::Busy, detail);
         timeout(TURN, self.shared.long_questions.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
@@ -126,7 +126,7 @@ async fn answer<B: Buf>(
     let address = peer::address(peer.0, &headers, &shared.settings.server.trusted_proxies);
     let too_much = |of, wait| {
         shared.metrics.rate_limited(of);
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later").after(wait)
+        Problem::new(Code::RateLimited, "too many requests; try again later").after(wait)
     };
     let taken = shared.address_requests.take(limits::neighbourhood(address), Instant::now());
     taken.map_err(|wait| too_much(Limited::HttpAddress, wait))?;
@@ -170,7 +170,7 @@ fn otherwise(method: &Method, here: &[(&Route, &str)]) -> Answer {
         return Ok(options(&allowed));
     }
     let detail = "this address does not know this method";
-    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).response();
+    let mut response = Problem::new(Code::MethodNotAllowed, detail).response();
     response.headers_mut().insert(header::ALLOW, list_of(&allowed));
     Ok(response)
 }
@@ -182,7 +182,7 @@ fn name_of(method: &Method) -> &'static str {
 }
 
 fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+    Problem::new(Code::NotFound, "there is nothing at this address")
 }
 
 fn document_id(segment: &str) -> Result<DocumentId, Problem> {
@@ -199,7 +199,7 @@ async fn read_body<B: Buf>(
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|error| bad(format!("the body could not be read: {error}")))?;
         if whole.len() + part.remaining() > limit {
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have {limit} bytes")));
+            return Err(Problem::new(Code::BodyTooLarge, format!("the body may have {limit} bytes")));
         }
         while part.has_remaining() {
             let piece = part.chunk();

@@ -2,13 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use crate::{
     domain::{Timestamp, Version},
     history::When,
-    server::problem::Problem,
+    server::problem::{Code, Problem},
 };
 
 /// The parameters, as they came. Those that nobody asks for are ignored.
@@ -75,7 +74,7 @@ impl Query {
 }
 
 pub(in crate::server) fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
+    Problem::new(Code::InvalidRequest, detail)
 }
 
 #[cfg(test)]
@@ -88,7 +87,7 @@ mod tests {
 
     fn refused<T: std::fmt::Debug>(answer: Result<T, Problem>) -> String {
         let problem = answer.unwrap_err();
-        assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+        assert_eq!(problem.status().as_u16(), 400);
         problem.detail
     }
 

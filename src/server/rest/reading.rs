@@ -12,7 +12,7 @@ use crate::{
     protocol::history::{
         CommentsJson, DocumentJson, ListJson, ListedDocumentJson, MetadataJson, PeopleJson, PersonJson, RichTextJson,
     },
-    server::problem::Problem,
+    server::problem::{Code, Problem},
 };
 
 use super::{
@@ -72,7 +72,7 @@ pub(super) async fn erase(ask: &Ask, id: &DocumentId) -> Answer {
     let (by, removed) = (&ask.identity.user_id, erasure.removed);
     if erasure.was_erased {
         let detail = format!("this document was erased at {}", erasure.at);
-        return Err(Problem::new(StatusCode::GONE, detail));
+        return Err(Problem::new(Code::DocumentErased, detail));
     }
     info!(document = %id, %by, removed, "erased a document");
     let mut response = Response::new("".into());

@@ -9,7 +9,7 @@ use std::{fmt::Write as _, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -18,7 +18,10 @@ use warp::Reply;
 
 use crate::{
     auth::Identity,
-    server::{Place, Shared, problem::Problem},
+    server::{
+        Place, Shared,
+        problem::{Code, Problem},
+    },
 };
 
 use super::{Ask, answer::Answer, events::Source};
@@ -54,9 +57,10 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Begins to send.
 pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> Answer {
-    let place = ask.shared.place(ask.address()).ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later").after(LOOK)
-    })?;
+    let place = ask
+        .shared
+        .place(ask.address())
+        .ok_or_else(|| Problem::new(Code::TooManyConnections, "too many connections; try again later"))?;
     let (parts, mut taken) = mpsc::channel(1);
     let content_type = match wish.format {
         Format::Lines => "application/x-ndjson",
@@ -99,7 +103,7 @@ impl Sender {
             let began = Instant::now();
             let page = match self.source.page(&self.shared.log, after, usize::try_from(wanted).unwrap_or(1)).await {
                 Ok(page) => page,
-                Err(problem) if problem.status == StatusCode::GONE => {
+                Err(problem) if problem.code == Code::DocumentErased => {
                     return self.end(format, "document_erased").await;
                 }
                 Err(problem) => {

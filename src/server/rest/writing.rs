@@ -20,7 +20,7 @@ use crate::{
         document::{EditLimits, EditMessage, read_edit},
         history::{CreateJson, EditJson, RestoreJson, WrittenJson},
     },
-    server::problem::Problem,
+    server::problem::{Code, Problem},
 };
 
 use super::{
@@ -76,7 +76,7 @@ pub(super) async fn restore(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer 
     let turn = ask.turn().await?;
     let now = history::find(log, id, When::Now).await?;
     let place = history::find(log, id, When::Version(Version(version))).await.map_err(|why| match why {
-        Untold::Ahead { .. } => Problem::new(StatusCode::CONFLICT, why.to_string()),
+        Untold::Ahead { .. } => Problem::new(Code::VersionAhead, why.to_string()),
         Untold::NoDocument | Untold::Forgotten { .. } | Untold::Unread(_) => why.into(),
     })?;
     let then = history::document(log, &place, |_| ()).await?;
@@ -139,12 +139,14 @@ pub(in crate::server) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Pro
 pub(super) fn not_json(error: &serde_json::Error) -> Problem {
     match error.classify() {
         Category::Data => unusable(format!("the body is not as it must be: {error}")),
-        Category::Io | Category::Syntax | Category::Eof => bad(format!("the body is not JSON: {error}")),
+        Category::Io | Category::Syntax | Category::Eof => {
+            Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
+        }
     }
 }
 
 pub(in crate::server) fn unusable(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    Problem::new(Code::InvalidBody, detail)
 }
 
 /// The name of the message, from the body or from `Idempotency-Key`.
@@ -195,32 +197,32 @@ fn location(id: &DocumentId) -> HeaderValue {
 }
 
 fn problem_of(rejection: &Rejection) -> Problem {
-    let status = match rejection {
-        Rejection::NoSuchDocument => StatusCode::NOT_FOUND,
-        Rejection::Erased => StatusCode::GONE,
-        Rejection::DocumentExists | Rejection::MessageIdConflict | Rejection::VersionAhead { .. } => {
-            StatusCode::CONFLICT
+    let code = match rejection {
+        Rejection::NoSuchDocument => Code::DocumentNotFound,
+        Rejection::Erased => Code::DocumentErased,
+        Rejection::DocumentExists => Code::DocumentExists,
+        Rejection::MessageIdConflict => Code::MessageIdConflict,
+        Rejection::VersionAhead { .. } => Code::VersionAhead,
+        Rejection::DocumentTooLarge { .. } | Rejection::TooManyComments { .. } => Code::DocumentTooLarge,
+        Rejection::StorageUnavailable { .. } => Code::StorageUnavailable,
+        Rejection::OutOfBounds { .. } | Rejection::DoesNotFit(_) | Rejection::PredecessorRefused { .. } => {
+            Code::InvalidOperation
         }
-        Rejection::DocumentTooLarge { .. } | Rejection::TooManyComments { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Rejection::StorageUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Rejection::OutOfBounds { .. }
-        | Rejection::DoesNotFit(_)
-        | Rejection::PredecessorRefused { .. }
-        | Rejection::CommentNotFound { .. }
+        Rejection::CommentNotFound { .. }
         | Rejection::ThreadNotFound { .. }
         | Rejection::NotTheAuthor { .. }
-        | Rejection::CommentDoesNotFit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | Rejection::CommentDoesNotFit { .. } => Code::InvalidBody,
     };
-    Problem::new(status, rejection.to_string())
+    Problem::new(code, rejection.to_string())
 }
 
 pub(super) fn problem_of_refusal(refusal: &Refusal) -> Problem {
-    let status =
-        if refusal.code == ErrorCode::InvalidJson { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let codes = [(ErrorCode::InvalidJson, Code::InvalidJson), (ErrorCode::InvalidOperation, Code::InvalidOperation)];
+    let code = codes.iter().find(|(it, _)| *it == refusal.code).map_or(Code::InvalidBody, |(_, code)| *code);
     let path = refusal.details.get("path").and_then(serde_json::Value::as_str).unwrap_or_default();
     // Where it would be in a message; here it stands in the body itself.
     let said = refusal.message.replace("data.", "");
     let path = path.strip_prefix("data.").unwrap_or(path);
     let detail = if path.is_empty() || said.contains(path) { said } else { format!("`{path}`: {said}") };
-    Problem::new(status, detail)
+    Problem::new(code, detail)
 }

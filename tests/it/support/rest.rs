@@ -39,6 +39,8 @@ impl Answer {
         let problem = &self.json;
         assert_eq!(problem["status"], status, "{problem}");
         assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");
+        assert!(problem["code"].is_string(), "{problem}");
+        assert_eq!(self.headers.contains_key("retry-after"), matches!(status, 429 | 503), "{problem}");
         problem["detail"].as_str().unwrap().to_owned()
     }
 }
