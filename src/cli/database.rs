@@ -63,7 +63,8 @@ pub(super) async fn presence_streams(log: &EventLog) -> Result<Vec<(DocumentId, 
     Ok(all.filter_map(|(name, head)| Some((name.presence_id()?, head))).collect())
 }
 
-async fn all_streams(log: &EventLog) -> Result<Vec<(StreamName, Head)>, Failure> {
+/// Every stream, of whatever kind, with its head.
+pub(super) async fn all_streams(log: &EventLog) -> Result<Vec<(StreamName, Head)>, Failure> {
     let (mut all, mut last): (Vec<(StreamName, Head)>, Option<StreamName>) = (Vec::new(), None);
     loop {
         let page = log.streams(last.as_ref(), PAGE).await.map_err(Failure::failed)?;

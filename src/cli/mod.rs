@@ -19,6 +19,7 @@ mod serve;
 mod token;
 mod verify;
 mod verify_kept;
+mod verify_outline;
 mod verify_presence;
 
 use std::{ffi::OsString, fmt::Display, path::PathBuf, process::ExitCode};

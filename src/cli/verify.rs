@@ -8,14 +8,17 @@ use serde_json::json;
 
 use crate::{
     domain::{Edited, Event, Seq},
-    event_log::{Damaged, EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName},
+    event_log::{Damaged, EventLog, Head, ReadError, Recorded, SavedSnapshot, Snapshot, StreamName, Tombstone},
     projection::{Document, Misfit},
     protocol::document::{SentOperation, read_sent},
     settings::Settings,
     text::Utf16,
 };
 
-use super::{Failure, database, output, progress, verify_kept::KeptAudit, verify_presence::PresenceAudit};
+use super::{
+    Failure, database, output, progress, verify_kept::KeptAudit, verify_outline::verify_outlines,
+    verify_presence::PresenceAudit,
+};
 
 /// Read every event, fold every document, and who is in it, from zero, and compare with everything that is stored beside the log
 ///
@@ -47,6 +50,7 @@ impl Verify {
         for stream in log.unfinished_erasures().await.map_err(Failure::failed)? {
             report.differs(&stream, "it is erased, but what was before that is not gone yet")?;
         }
+        verify_outlines(&log, &mut report).await?;
         for (stream, head) in &streams {
             if head.is_erased {
                 tombstones += 1;
@@ -117,11 +121,29 @@ async fn verify_service(log: &EventLog, report: &mut Report) -> Result<(), Failu
                     report.say(&damaged.stream, &damaged.to_string(), &damaged)?;
                     break;
                 }
-                Err(why @ (ReadError::Unavailable(_) | ReadError::Erased(_))) => return Err(Failure::failed(why)),
+                Err(ReadError::Erased(tombstone)) => {
+                    let seq = tombstone.seq;
+                    report
+                        .differs(&stream, format_args!("event {seq} is a tombstone; such a stream is never erased"))?;
+                    break;
+                }
+                Err(why @ ReadError::Unavailable(_)) => return Err(Failure::failed(why)),
             }
         }
     }
     Ok(())
+}
+
+/// Reports a tombstone in a stream that is not erased. Answers whether it was one: the stream may have been erased while it
+/// was read.
+pub(super) async fn is_stray(log: &EventLog, tombstone: &Tombstone, report: &mut Report) -> Result<bool, Failure> {
+    let Tombstone { stream, seq, .. } = tombstone;
+    let head = log.head(stream).await.map_err(Failure::failed)?;
+    if head.is_some_and(|head| head.is_erased) {
+        return Ok(false);
+    }
+    report.differs(stream, format_args!("event {seq} is a tombstone, but the stream is not erased"))?;
+    Ok(true)
 }
 
 /// What was looked at, and what was wrong.
@@ -184,9 +206,7 @@ impl<'a> Audit<'a> {
                     break;
                 }
                 Ok(page) => self.examine_page(page).await?,
-                Err(ReadError::Damaged(_)) => self.examine_one_by_one(after).await?,
-                // It was erased while it was looked at.
-                Err(ReadError::Erased(_)) => return Ok(()),
+                Err(ReadError::Damaged(_) | ReadError::Erased(_)) => self.examine_one_by_one(after).await?,
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             };
         }
@@ -197,7 +217,7 @@ impl<'a> Audit<'a> {
         usize::try_from(self.head.seq.0 - after.0).map_or(PAGE, |left| left.min(PAGE))
     }
 
-    /// Goes through a page that holds a damaged event until past that event.
+    /// Goes through a page that holds a damaged event, or a tombstone, until past that event.
     async fn examine_one_by_one(&mut self, mut after: Seq) -> Result<Seq, Failure> {
         loop {
             match self.log.read(self.stream, after, 1).await {
@@ -208,7 +228,13 @@ impl<'a> Audit<'a> {
                     self.lose_track();
                     return Ok(damaged.seq.max(after.next()));
                 }
-                Err(ReadError::Erased(_)) => return Ok(self.head.seq),
+                Err(ReadError::Erased(tombstone)) => {
+                    if !is_stray(self.log, &tombstone, self.report).await? {
+                        return Ok(self.head.seq);
+                    }
+                    self.lose_track();
+                    return Ok(tombstone.seq.max(after.next()));
+                }
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
@@ -276,8 +302,8 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Compares the stored head with the last event, and looks for anything behind it. The service may be appending:
-    /// event and head are committed together, so what is behind the head read *after* an event is wrong.
+    /// Compares the stored head with the last event, and what is folded with the head. The service may be appending:
+    /// what is ahead of a head that is read *after* it is wrong.
     async fn examine_head(&mut self) -> Result<(), Failure> {
         let (head, last) = (self.head, self.last);
         if last.seq == head.seq && last != head {
@@ -286,15 +312,11 @@ impl<'a> Audit<'a> {
                 head.version, head.recorded_at, last.version, last.recorded_at
             ))?;
         }
-        let behind = self.log.read(self.stream, head.seq, 1).await;
+        if let Err(ReadError::Erased(tombstone)) = self.log.read(self.stream, head.seq, 1).await {
+            is_stray(self.log, &tombstone, self.report).await?;
+        }
         let saved = self.log.snapshot_places(self.stream).await.map_err(Failure::failed)?.pop();
         let now = self.log.head(self.stream).await.map_err(Failure::failed)?.map_or(Seq(0), |now| now.seq);
-        if !matches!(&behind, Ok(page) if page.is_empty())
-            && !matches!(&behind, Err(ReadError::Erased(_)))
-            && now == head.seq
-        {
-            self.differs(format_args!("there are events behind the head, which is at {}", head.seq))?;
-        }
         if let Some(kept) = self.kept.last().filter(|kept| *kept > now) {
             self.differs(format_args!("a projection is kept as of {kept}, ahead of the log, which is at {now}"))?;
         }

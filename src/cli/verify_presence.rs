@@ -9,10 +9,20 @@ use crate::{
     projection::Presence,
 };
 
-use super::{Failure, verify::Report};
+use super::{
+    Failure,
+    verify::{Report, is_stray},
+};
 
 /// Events that are read at a time.
 const PAGE: usize = 2_000;
+
+/// Whether a stream was erased while it was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Living,
+    Erased,
+}
 
 /// One presence stream under examination.
 pub(super) struct PresenceAudit<'a> {
@@ -57,9 +67,11 @@ impl<'a> PresenceAudit<'a> {
                     self.report.bar.inc(page.len() as u64);
                     page.iter().try_for_each(|recorded| self.examine(recorded))?;
                 }
-                Err(ReadError::Damaged(_)) => self.examine_one_by_one().await?,
-                // It was erased while it was looked at.
-                Err(ReadError::Erased(_)) => return Ok(()),
+                Err(ReadError::Damaged(_) | ReadError::Erased(_)) => {
+                    if self.examine_one_by_one().await? == Fate::Erased {
+                        return Ok(());
+                    }
+                }
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
@@ -71,7 +83,7 @@ impl<'a> PresenceAudit<'a> {
         let first = match self.log.read_presence(self.document, Seq(0), 1).await {
             Ok(one) => one.first().map(|first| first.seq),
             Err(ReadError::Damaged(damaged)) => Some(damaged.seq),
-            Err(ReadError::Erased(_)) => None,
+            Err(ReadError::Erased(tombstone)) => Some(tombstone.seq),
             Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
         };
         let gone = first.map_or(Seq(0), |first| Seq(first.0.saturating_sub(1)));
@@ -88,8 +100,8 @@ impl<'a> PresenceAudit<'a> {
         self.compare_snapshots(gone)
     }
 
-    /// Goes on past a damaged event, or one that is missing.
-    async fn examine_one_by_one(&mut self) -> Result<(), Failure> {
+    /// Goes on past a damaged event, a tombstone, or an event that is missing.
+    async fn examine_one_by_one(&mut self) -> Result<Fate, Failure> {
         while self.last.seq < self.head.seq {
             let expected = self.last.seq.next();
             match self.log.read_presence(self.document, self.last.seq, 1).await {
@@ -101,14 +113,25 @@ impl<'a> PresenceAudit<'a> {
                 }
                 Err(ReadError::Damaged(damaged)) => {
                     self.differs(format_args!("event {} is damaged: {}", damaged.seq, damaged.why))?;
-                    (self.folded, self.last.seq) = (None, damaged.seq.max(self.last.seq.next()));
-                    return self.compare_snapshots(self.last.seq);
+                    return self.pass_over(damaged.seq);
                 }
-                Err(ReadError::Erased(_)) => break,
+                Err(ReadError::Erased(tombstone)) => {
+                    if !is_stray(self.log, &tombstone, self.report).await? {
+                        return Ok(Fate::Erased);
+                    }
+                    return self.pass_over(tombstone.seq);
+                }
                 Err(ReadError::Unavailable(why)) => return Err(Failure::failed(why)),
             }
         }
-        Ok(())
+        Ok(Fate::Living)
+    }
+
+    /// Goes on behind an event that cannot be folded.
+    fn pass_over(&mut self, seq: Seq) -> Result<Fate, Failure> {
+        (self.folded, self.last.seq) = (None, seq.max(self.last.seq.next()));
+        self.compare_snapshots(self.last.seq)?;
+        Ok(Fate::Living)
     }
 
     fn examine(&mut self, recorded: &RecordedPresence) -> Result<(), Failure> {
@@ -156,7 +179,7 @@ impl<'a> PresenceAudit<'a> {
         self.last.seq == seq && self.last.recorded_at.0 > 0
     }
 
-    /// Compares the head with the last event, looks for anything behind it, and whether the document has come as far as
+    /// Compares the head with the last event, looks for a tombstone behind it, and whether the document has come as far as
     /// it is said to. What the service appends meanwhile is no difference: the heads are read last.
     async fn examine_end(&mut self) -> Result<(), Failure> {
         let (head, last) = (self.head, self.last);
@@ -166,14 +189,13 @@ impl<'a> PresenceAudit<'a> {
                 head.version, head.recorded_at, last.version, last.recorded_at
             ))?;
         }
-        let behind = self.log.read_presence(self.document, head.seq, 1).await;
+        if let Err(ReadError::Erased(tombstone)) = self.log.read_presence(self.document, head.seq, 1).await {
+            is_stray(self.log, &tombstone, self.report).await?;
+        }
         let saved = self.log.saved_presences(self.document).await.map_err(Failure::failed)?.pop();
         let head_of = async |stream: &StreamName| self.log.head(stream).await.map_err(Failure::failed);
         let now = head_of(&self.stream).await?.map_or(Seq(0), |now| now.seq);
         let reached = head_of(&StreamName::document(self.document)).await?.unwrap_or_default().version;
-        if !matches!(&behind, Ok(page) if page.is_empty()) && now == head.seq {
-            self.differs(format_args!("there are events behind the head, which is at {}", head.seq))?;
-        }
         if let Some(saved) = saved.filter(|saved| saved.seq > now) {
             self.differs(format_args!("snapshot {} is ahead of the log, which is at {now}", saved.seq))?;
         }

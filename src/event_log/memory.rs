@@ -13,7 +13,7 @@ use futures_util::{
 };
 
 use super::{
-    Bell, Doorbell, Head, Life, LifeSign, Position, Ring, StreamName,
+    Bell, Doorbell, Expected, Head, Life, LifeSign, Outline, Position, Ring, StreamName,
     memory_faults::Faults,
     memory_kept::Shelves,
     memory_nodes::Nodes,
@@ -231,7 +231,7 @@ impl Adapter for Memory {
         let mut streams = self.streams_now();
         for (index, ImportStream { name, after, .. }) in import.streams.iter().enumerate() {
             let stream = streams.get(name);
-            if stream.map(|stream| stream.head.seq).unwrap_or_default() != *after {
+            if !Expected::At(*after).admits(stream.map(|stream| stream.head).unwrap_or_default()) {
                 return ready(Err(ImportRefusal::Stale)).boxed();
             }
             let ids = import.of(index).map(|new| &new.row.message_id);
@@ -249,6 +249,15 @@ impl Adapter for Memory {
             streams.entry(name).or_default().head = head;
         }
         ready(Ok(())).boxed()
+    }
+
+    fn outline<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Outline>> {
+        self.look(stream, |stream| {
+            let place = |row: Option<&Row>| row.map_or(Seq(0), |row| row.seq);
+            let (first, last) = (place(stream.rows.first()), place(stream.rows.last()));
+            // Positions count the appends, so they are always in order.
+            Some(Outline { head: stream.head, events: stream.rows.len() as u64, first, last, out_of_order: None })
+        })
     }
 
     fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {

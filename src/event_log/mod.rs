@@ -2,8 +2,8 @@
 //!
 //! [`EventLog`] is what the rest of the program sees. Encoding, upcasting, paging and metrics live here,
 //! once; below is a small port (`port.rs`) with an adapter for each database. Events and the head of
-//! their stream are committed in one transaction, and two unique indexes are the referee for all who
-//! write: (stream, seq) and (stream, message).
+//! their stream are committed in one transaction, which checks the head that the writer expects. Two unique
+//! indexes check the events: (stream, seq) and (stream, message).
 
 mod address;
 #[cfg(test)]
@@ -40,6 +40,8 @@ mod revocations;
 mod rings;
 mod saving;
 #[cfg(test)]
+mod sharing_laws;
+#[cfg(test)]
 mod snapshot_laws;
 mod sql;
 mod sqlite;
@@ -59,7 +61,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-pub use audit::{SavedPresences, SavedSnapshot};
+pub use audit::{Flaw, Outline, SavedPresences, SavedSnapshot};
 pub use doorbell::{Bell, Doorbell, Ring};
 pub use erasure::Erasure;
 pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, UnavailableKind};

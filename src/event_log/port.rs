@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{Doorbell, Expected, Head, Life, LifeSign, Position, StreamName, Unavailable, kept::Shelf};
+use super::{Doorbell, Expected, Head, Life, LifeSign, Outline, Position, StreamName, Unavailable, kept::Shelf};
 use crate::domain::{MessageId, NodeId, Seq, Timestamp, Version};
 
 /// An event in its stored form, not yet in a stream.
@@ -229,6 +229,8 @@ pub(super) trait Adapter: Shelf {
     fn feed(&self, after: Position, to: Position, limit: usize) -> Answer<'_, Vec<FeedRow>>;
     /// Adds events as they are, all or none; durable once it returns `Ok`.
     fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>>;
+    /// The head of a stream and the places of its events, read in one statement.
+    fn outline<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Outline>>;
     /// The ends of those of the streams that are there.
     fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>>;
     /// Rings when a stream moves, if the database can tell.

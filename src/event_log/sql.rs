@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{postgres::PgRow, sqlite::SqliteRow};
 
 use super::{
-    Head, Life, LifeSign, Position, StreamName,
+    Head, Life, LifeSign, Outline, Position, StreamName,
     port::{FeedRow, Key, Row, SnapshotRow},
 };
 use crate::domain::{NodeId, Seq, Timestamp, Version};
@@ -40,6 +40,14 @@ pub(super) const UNFINISHED_ENDS: &str = "SELECT name FROM streams WHERE erased 
         OR EXISTS (SELECT 1 FROM snapshots WHERE snapshots.stream = streams.id)
         OR EXISTS (SELECT 1 FROM projections JOIN kept ON kept.projection = projections.id WHERE kept.stream = streams.id))
     ORDER BY name LIMIT $2";
+/// The unique index on the places has all that this reads of events.
+pub(super) const OUTLINE: &str =
+    "SELECT s.seq, s.version, s.recorded_at, s.erased, count(e.seq), coalesce(min(e.seq), 0), coalesce(max(e.seq), 0),
+        min(CASE WHEN e.position <= e.position_before THEN e.seq END)
+    FROM streams AS s LEFT JOIN
+        (SELECT stream, seq, position, lag(position) OVER (ORDER BY seq) AS position_before
+        FROM events WHERE stream = (SELECT id FROM streams WHERE name = $1)) AS e ON e.stream = s.id
+    WHERE s.name = $1 GROUP BY s.id";
 pub(super) const CHECK: &str = "INSERT INTO write_checks (id, checks) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET checks = write_checks.checks + 1";
 
@@ -170,6 +178,13 @@ columns!(PgRow, SqliteRow);
 pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
     let (seq, version, recorded_at) = (Seq(row.count(0)?), Version(row.count(1)?), Timestamp(row.number(2)?));
     Ok(Head { seq, version, recorded_at, is_erased: row.number(3)? != 0 })
+}
+
+/// Of [`OUTLINE`].
+pub(super) fn outline(row: &impl Columns) -> sqlx::Result<Outline> {
+    let out_of_order = row.number_or_none(7)?.map(|seq| Seq(unsigned(seq)));
+    let (events, first, last) = (row.count(4)?, Seq(row.count(5)?), Seq(row.count(6)?));
+    Ok(Outline { head: head(row)?, events, first, last, out_of_order })
 }
 
 /// Of [`STREAMS`].

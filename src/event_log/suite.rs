@@ -307,7 +307,38 @@ macro_rules! for_every_law {
 }
 pub(super) use for_every_law;
 
+/// Declares a test of each law about two processes that write to one log.
+macro_rules! for_every_sharing_law {
+    ($make:expr) => {
+        $crate::event_log::suite::for_every_sharing_law!(@ $make;
+            an_append_to_a_stream_that_another_process_erased_is_stale
+            presence_of_a_document_that_another_process_erased_is_not_recorded
+            a_new_stream_leaves_one_alone_that_another_process_began_and_erased
+            a_new_stream_leaves_one_alone_that_another_process_began_and_trimmed
+            a_new_stream_leaves_those_alone_that_another_process_imported
+            a_refused_append_reserves_nothing
+            an_append_to_a_stream_that_another_process_trimmed_comes_after_its_end
+            an_import_into_a_stream_that_another_process_erased_adds_nothing
+            processes_that_take_turns_at_random_leave_every_stream_sound
+        );
+    };
+    (@ $make:expr; $($law:ident)+) => {$(
+        #[tokio::test]
+        async fn $law() {
+            let (ours, theirs, _kept) = $make.await;
+            $crate::event_log::sharing_laws::$law(ours.clone(), theirs.clone()).await;
+            ours.close().await;
+            theirs.close().await;
+        }
+    )+};
+}
+pub(super) use for_every_sharing_law;
+
 mod memory {
+    super::for_every_sharing_law!(async {
+        let log = crate::event_log::EventLog::memory();
+        (log.clone(), log, ())
+    });
     super::for_every_law!(async { (crate::event_log::EventLog::memory(), ()) });
     super::for_every_law!(@ async { (crate::event_log::EventLog::memory(), ()) };
         who_listens_hears_which_stream_has_moved_and_how_far);

@@ -8,6 +8,8 @@ on_every_database! {
     verify_finds_nothing_in_a_sound_log_with_sound_snapshots
     verify_names_each_damaged_event_and_goes_on
     verify_reports_every_way_in_which_stored_state_can_differ
+    verify_reports_a_tombstone_that_does_not_end_an_erased_stream
+    verify_reports_what_another_stream_has_overwritten
     rebuild_mends_snapshots_and_keeps_going_past_a_damaged_document
 }
 
@@ -60,6 +62,59 @@ async fn verify_reports_every_way_in_which_stored_state_can_differ() {
         assert!(verify.out.lines().any(|line| line.starts_with(difference)), "{sql}\n{verify:?}");
         verify.failed(1);
     }
+}
+
+async fn verify_reports_a_tombstone_that_does_not_end_an_erased_stream() {
+    const ERASE: &str = "UPDATE events SET body = '[\"erased.1\"]', cause = '[]' WHERE stream = 1 AND seq = ";
+    for (seq, more, differences) in [
+        (5, "", vec!["a: event 5 is a tombstone, but the stream is not erased"]),
+        (3, "", vec!["a: event 3 is a tombstone, but the stream is not erased"]),
+        (
+            5,
+            "UPDATE streams SET seq = 4, version = 4 WHERE id = 1",
+            vec![
+                "a: event 5 is a tombstone, but the stream is not erased",
+                "a: there are events behind the head, which is at 4",
+            ],
+        ),
+        // The stream is erased, and something came after that.
+        (
+            4,
+            "UPDATE streams SET seq = 4, version = 4, erased = 1 WHERE id = 1",
+            vec!["a: there are events behind the head, which is at 4", "a: it is erased, but what was before"],
+        ),
+    ] {
+        let scene = Scene::new().await;
+        scene.tamper(format!("{ERASE}{seq}").leak()).await;
+        if !more.is_empty() {
+            scene.tamper(more).await;
+        }
+        let verify = scene.run(&["verify"]);
+        for difference in differences {
+            assert!(verify.out.lines().any(|line| line.starts_with(difference)), "{seq} {difference}\n{verify:?}");
+        }
+        verify.failed(1);
+    }
+}
+
+/// What a writer left that took an erased document's row for a new document: the old tombstone stands behind new events.
+async fn verify_reports_what_another_stream_has_overwritten() {
+    let scene = Scene::new().await;
+    scene.run(&["erase", "--document", "a", "--yes"]).fine();
+    scene.run(&["verify"]).fine();
+    scene.append("b", Delta::new().delete(1)).await;
+    scene.tamper("UPDATE events SET stream = 1, seq = 1 WHERE stream = 2 AND seq = 2").await;
+    scene.tamper("UPDATE streams SET seq = 1, version = 1, erased = 0 WHERE id = 1").await;
+    let verify = scene.run(&["verify"]);
+    for difference in [
+        "a: event 6 is a tombstone, but the stream is not erased",
+        "a: there are events behind the head, which is at 1",
+        "a: event 6 was written before the one that it follows",
+        "b: event 2 is missing",
+    ] {
+        assert!(verify.out.lines().any(|line| line == difference), "{difference}\n{verify:?}");
+    }
+    verify.failed(1);
 }
 
 async fn rebuild_mends_snapshots_and_keeps_going_past_a_damaged_document() {

@@ -7,9 +7,9 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use crate::{
     domain::Seq,
     event_log::{
-        Head, StreamName,
+        Expected, Head, StreamName,
         port::{Import, ImportRefusal},
-        sql::{Columns, signed, unsigned},
+        sql::{self, Columns, signed, unsigned},
     },
 };
 
@@ -20,17 +20,18 @@ const REPEATED: &str = "SELECT events.seq, streams.name
     FROM unnest($1::text[], $2::text[]) AS new (name, message_id)
     JOIN streams ON streams.name = new.name
     JOIN events ON events.stream = streams.id AND events.message_id = new.message_id LIMIT 1";
+/// A stream that another node has begun since the rows were locked ends elsewhere, and is left out.
 const MOVE: &str =
     "UPDATE streams SET seq = new.seq, version = new.version, recorded_at = new.recorded_at, erased = new.erased
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-        AS new (name, seq, version, recorded_at, erased)
-    WHERE streams.name = new.name";
-/// If somebody else begins one at the same moment, it is found not to end where it should.
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+        AS new (name, before, seq, version, recorded_at, erased)
+    WHERE streams.name = new.name AND streams.seq = new.before AND streams.erased = 0";
+/// A stream that another node has begun at the same moment is left out.
 const BEGIN: &str = "INSERT INTO streams (name, seq, version, recorded_at, erased)
     SELECT name, seq, version, recorded_at, erased
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-        AS new (name, seq, version, recorded_at, erased)
-    ORDER BY name ON CONFLICT (name) DO NOTHING";
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+        AS new (name, before, seq, version, recorded_at, erased)
+    WHERE before = 0 ORDER BY name ON CONFLICT (name) DO NOTHING";
 const WRITE: &str = "INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
     SELECT streams.id, new.seq, new.version, new.message_id, new.recorded_at, new.body, new.cause
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
@@ -52,10 +53,11 @@ async fn write(transaction: &mut Transaction<'_, Postgres>, import: &Import) -> 
     let names: Vec<_> = import.streams.iter().map(|stream| stream.name.as_str()).collect();
     let mut ends = HashMap::new();
     for row in sqlx::query(LOCK).bind(&names).fetch_all(&mut **transaction).await? {
-        ends.insert(row.text(4)?.to_owned(), row.number(0)?);
+        let (name, head) = sql::stream(&row)?;
+        ends.insert(name, head);
     }
-    let is_stale = |name: &str, after: Seq| ends.get(name).copied().unwrap_or(0) != signed(after.0);
-    if import.streams.iter().any(|stream| is_stale(stream.name.as_str(), stream.after)) {
+    let end = |stream: &StreamName| ends.get(stream).copied().unwrap_or_default();
+    if import.streams.iter().any(|stream| !Expected::At(stream.after).admits(end(&stream.name))) {
         return Ok(Some(ImportRefusal::Stale));
     }
     let streams: Vec<_> = import.rows.iter().map(|new| names[new.stream]).collect();
@@ -82,7 +84,7 @@ async fn write(transaction: &mut Transaction<'_, Postgres>, import: &Import) -> 
     Ok(None)
 }
 
-/// How many streams have got their heads.
+/// How many streams have got their heads; fewer than there are if another node has written to one of them.
 async fn begin_and_move(
     transaction: &mut Transaction<'_, Postgres>,
     import: &Import,
@@ -93,6 +95,7 @@ async fn begin_and_move(
     for sql in [MOVE, BEGIN] {
         let query = sqlx::query(sql)
             .bind(names)
+            .bind(import.streams.iter().map(|stream| signed(stream.after.0)).collect::<Vec<_>>())
             .bind(column(|head| signed(head.seq.0)))
             .bind(column(|head| signed(head.version.0)))
             .bind(column(|head| head.recorded_at.0))

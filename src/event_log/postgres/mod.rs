@@ -36,7 +36,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(super) use {doorbell::Way, open::Settings};
 
 use super::{
-    AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
+    AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Outline, Position, StreamName, Unavailable,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, PART_BYTES, Refusal,
         Rewritten, Row, Scrub, SnapshotRow,
@@ -270,6 +270,10 @@ impl Adapter for Postgres {
             verdict
         }
         .boxed()
+    }
+
+    fn outline<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Outline>> {
+        self.one(sqlx::query(sql::OUTLINE).bind(stream.as_str()), sql::outline).boxed()
     }
 
     fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {

@@ -1,8 +1,8 @@
 //! Group commit: the appends of all streams that wait become one transaction.
 //!
-//! First all together, trusting what is known of the heads; the unique indexes are the referee. If they
-//! object, all is rolled back and each append is looked at by itself, so that one that is stale or repeats
-//! a message harms none of the others.
+//! First all together, trusting what is remembered of the streams. The statements check each stream again (`insert.rs`),
+//! and the unique indexes each event. If anything differs, all is rolled back and forgotten, and each append is looked at by
+//! itself inside the transaction, so that one that is stale or repeats a message harms none of the others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -30,7 +30,16 @@ pub(super) struct Known {
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub id: i64,
-    pub head: Head,
+    /// `None` before its first event: the row does not exist, and the id is only planned.
+    pub head: Option<Head>,
+}
+
+impl Place {
+    /// The stream as it is, to be moved on from here.
+    pub(super) fn row(self, name: &StreamName) -> StreamRow<'_> {
+        let before = self.head.map(|head| head.seq);
+        StreamRow { id: self.id, name, before, head: self.head.unwrap_or_default() }
+    }
 }
 
 /// How many streams are remembered; beyond, all are forgotten.
@@ -65,7 +74,7 @@ impl Known {
         let names = rows::list(unknown.iter().map(|stream| stream.as_str()));
         for row in sqlx::query(rows::HEADS).bind(names).fetch_all(&mut *connection).await? {
             let (name, head) = sql::stream(&row)?;
-            self.streams.insert(name, Place { id: row.number(5)?, head });
+            self.streams.insert(name, Place { id: row.number(5)?, head: Some(head) });
         }
         unknown.retain(|stream| !self.streams.contains_key(*stream));
         if unknown.is_empty() {
@@ -76,7 +85,7 @@ impl Known {
             None => sqlx::query_scalar(rows::NEXT_STREAM).fetch_one(connection).await?,
         };
         for stream in unknown {
-            self.streams.insert(stream.clone(), Place { id, head: Head::default() });
+            self.streams.insert(stream.clone(), Place { id, head: None });
             id += 1;
         }
         self.next_id = Some(id);
@@ -93,15 +102,13 @@ pub(super) async fn together(
 ) -> Result<Vec<Head>, Trouble> {
     known.learn(connection, group.iter().map(|append| &append.stream)).await?;
     let plan = Plan::of(known, group).ok_or(Trouble::Conflict)?;
-    write(connection, &plan.stream_rows(), &plan.events, Transaction::Own).await?;
-    let Plan { places, heads, .. } = plan;
-    known.streams.extend(places.into_iter().map(|(stream, place)| (stream.clone(), place)));
-    Ok(heads)
+    plan.write(connection, Transaction::Own).await?;
+    Ok(plan.remember(known))
 }
 
 /// What to write for a group.
 struct Plan<'a> {
-    places: HashMap<&'a StreamName, Place>,
+    streams: HashMap<&'a StreamName, StreamRow<'a>>,
     events: Vec<EventRow<'a>>,
     /// The head that each append leaves.
     heads: Vec<Head>,
@@ -110,16 +117,17 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// `None` if one of the appends does not fit onto its stream as it is known.
     fn of(known: &Known, group: &'a [NewRows]) -> Option<Self> {
-        let mut plan = Self { places: HashMap::new(), events: Vec::new(), heads: Vec::new() };
+        let mut plan = Self { streams: HashMap::new(), events: Vec::new(), heads: Vec::new() };
         for append in group {
-            let place = plan.places.entry(&append.stream).or_insert(*known.streams.get(&append.stream)?);
-            if !append.expected.admits(place.head) {
+            let (name, place) = (&append.stream, known.place(&append.stream)?);
+            let row = plan.streams.entry(name).or_insert_with(|| place.row(name));
+            if !append.expected.admits(row.head) {
                 return None;
             }
-            let seqs = place.head.seq.0 + 1..;
-            place.head = append.head_after(place.head);
-            plan.heads.push(place.head);
-            let (stream, recorded_at) = (place.id, place.head.recorded_at);
+            let seqs = row.head.seq.0 + 1..;
+            row.head = append.head_after(row.head);
+            plan.heads.push(row.head);
+            let (stream, recorded_at) = (row.id, row.head.recorded_at);
             plan.events.extend(append.rows.iter().zip(seqs).map(|(row, seq)| EventRow {
                 stream,
                 seq,
@@ -130,9 +138,16 @@ impl<'a> Plan<'a> {
         Some(plan)
     }
 
-    fn stream_rows(&self) -> Vec<StreamRow<'a>> {
-        let row = |(name, place): (&&'a StreamName, &Place)| StreamRow { id: place.id, name, head: place.head };
-        self.places.iter().map(row).collect()
+    async fn write(&self, connection: &mut SqliteConnection, transaction: Transaction) -> sqlx::Result<()> {
+        let streams: Vec<_> = self.streams.values().copied().collect();
+        write(connection, &streams, &self.events, transaction).await
+    }
+
+    /// Remembers where the streams end once it is written; answers the head that each append left.
+    fn remember(self, known: &mut Known) -> Vec<Head> {
+        let place = |row: StreamRow<'_>| (row.name.clone(), Place { id: row.id, head: Some(row.head) });
+        known.streams.extend(self.streams.into_values().map(place));
+        self.heads
     }
 }
 
@@ -163,7 +178,7 @@ async fn objection(
     append: &NewRows,
 ) -> Result<Option<Refusal>, Trouble> {
     known.learn(connection, std::iter::once(&append.stream)).await?;
-    let head = known.streams.get(&append.stream).map(|place| place.head).unwrap_or_default();
+    let head = known.place(&append.stream).and_then(|place| place.head).unwrap_or_default();
     if !append.expected.admits(head) {
         return Ok(Some(Refusal::Stale { head: head.seq }));
     }
@@ -176,8 +191,6 @@ async fn objection(
 
 async fn alone(connection: &mut SqliteConnection, known: &mut Known, append: &NewRows) -> Result<Head, Trouble> {
     let plan = Plan::of(known, std::slice::from_ref(append)).ok_or(Trouble::Conflict)?;
-    write(connection, &plan.stream_rows(), &plan.events, Transaction::Callers).await?;
-    let Plan { places, heads, .. } = plan;
-    known.streams.extend(places.into_iter().map(|(stream, place)| (stream.clone(), place)));
-    heads.into_iter().next().ok_or(Trouble::Conflict)
+    plan.write(connection, Transaction::Callers).await?;
+    plan.remember(known).pop().ok_or(Trouble::Conflict)
 }

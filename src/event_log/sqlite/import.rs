@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::Seq,
     event_log::{
+        Expected,
         port::{Import, ImportRefusal, ImportRow},
         sql::Columns,
     },
@@ -30,13 +31,14 @@ pub(super) async fn import<'a>(
     let mut heads = Vec::with_capacity(import.streams.len());
     for (index, stream) in import.streams.iter().enumerate() {
         let place = learned.place(&stream.name).ok_or(Trouble::Conflict)?;
-        if place.head.seq != stream.after {
+        let row = place.row(&stream.name);
+        if !Expected::At(stream.after).admits(row.head) {
             return Ok(Err(ImportRefusal::Stale));
         }
         if let Some(refusal) = repeated(connection, import, index).await? {
             return Ok(Err(refusal));
         }
-        heads.push(StreamRow { id: place.id, name: &stream.name, head: stream.head });
+        heads.push(StreamRow { head: stream.head, ..row });
     }
     let event = |new: &'a ImportRow| {
         let (stream, seq, recorded_at) = (heads[new.stream].id, new.seq.0, new.recorded_at);

@@ -1,16 +1,23 @@
 //! Writing many rows with few statements.
+//!
+//! The statements themselves check that each stream is still as the caller knew it. Another process may have written
+//! since, and the unique indexes on events alone do not notice that: the events with low sequence numbers may be gone
+//! (erased, trimmed, or never imported). If any stream differs, a constraint fails and nothing is committed.
 
 use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
 use crate::{
-    domain::Timestamp,
+    domain::{Seq, Timestamp},
     event_log::{Head, StreamName, port::NewRow, sql::signed},
 };
 
 /// A stream gets this head.
+#[derive(Clone, Copy)]
 pub(super) struct StreamRow<'a> {
     pub id: i64,
     pub name: &'a StreamName,
+    /// Where it must end before; `None` for a stream that must not exist yet.
+    pub before: Option<Seq>,
     pub head: Head,
 }
 
@@ -49,8 +56,13 @@ pub(super) async fn write(
     if own {
         trips.now.sql.push_str("BEGIN IMMEDIATE;");
     }
-    for chunk in chunks(streams) {
-        trips.add(chunk, (INTO_STREAMS, "(?,?,?,?,?,?)", OR_UPDATE), bind_stream)?;
+    let begun: Vec<_> = streams.iter().filter(|row| row.before.is_none()).collect();
+    let moved: Vec<_> = streams.iter().filter_map(|row| Some((row, row.before?))).collect();
+    for chunk in chunks(&begun) {
+        trips.add(chunk, (BEGIN_STREAMS, "(?,?,?,?,?,?)", ""), |to, row| bind_begun(to, row))?;
+    }
+    for chunk in chunks(&moved) {
+        trips.add(chunk, MOVE_STREAMS, bind_moved)?;
     }
     for chunk in chunks(events) {
         trips.add(chunk, (INTO_EVENTS, "(?,?,?,?,?,?,?)", ""), bind_event)?;
@@ -64,20 +76,41 @@ pub(super) async fn write(
     Ok(())
 }
 
-const INTO_STREAMS: &str = "INSERT INTO streams (id,name,seq,version,recorded_at,erased) VALUES ";
-const OR_UPDATE: &str = " ON CONFLICT (id) DO UPDATE SET seq=excluded.seq,version=excluded.version,recorded_at=excluded.recorded_at,erased=excluded.erased";
+/// A stream whose id or name is taken violates a unique index.
+const BEGIN_STREAMS: &str = "INSERT INTO streams (id,name,seq,version,recorded_at,erased) VALUES ";
+/// A stream that has another name, ends elsewhere or is erased gets no `seq`, which violates NOT NULL. If its row is
+/// missing, its events violate the foreign key.
+const MOVE_STREAMS: (&str, &str, &str) = (
+    "UPDATE streams SET seq=iif(streams.name=given.column2 AND streams.seq=given.column3 AND streams.erased=0,given.column4,NULL),\
+    version=given.column5,recorded_at=given.column6,erased=given.column7 FROM (VALUES ",
+    "(?,?,?,?,?,?,?)",
+    ") AS given WHERE streams.id=given.column1",
+);
 const INTO_EVENTS: &str = "INSERT INTO events (stream,seq,version,message_id,recorded_at,body,cause) VALUES ";
 
-fn bind_stream(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Result<(), sqlx::error::BoxDynError> {
+type Bound = Result<(), sqlx::error::BoxDynError>;
+
+fn bind_begun(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Bound {
     to.add(row.id)?;
     to.add(row.name.shared())?;
-    to.add(signed(row.head.seq.0))?;
-    to.add(signed(row.head.version.0))?;
-    to.add(row.head.recorded_at.0)?;
-    to.add(i64::from(row.head.is_erased))
+    bind_head(to, row.head)
 }
 
-fn bind_event(to: &mut SqliteArguments, event: &EventRow<'_>) -> Result<(), sqlx::error::BoxDynError> {
+fn bind_moved(to: &mut SqliteArguments, (row, before): &(&StreamRow<'_>, Seq)) -> Bound {
+    to.add(row.id)?;
+    to.add(row.name.shared())?;
+    to.add(signed(before.0))?;
+    bind_head(to, row.head)
+}
+
+fn bind_head(to: &mut SqliteArguments, head: Head) -> Bound {
+    to.add(signed(head.seq.0))?;
+    to.add(signed(head.version.0))?;
+    to.add(head.recorded_at.0)?;
+    to.add(i64::from(head.is_erased))
+}
+
+fn bind_event(to: &mut SqliteArguments, event: &EventRow<'_>) -> Bound {
     to.add(event.stream)?;
     to.add(signed(event.seq))?;
     to.add(signed(event.row.version.0))?;
@@ -106,7 +139,7 @@ impl Trips {
         &mut self,
         rows: &[T],
         (before, each, after): (&str, &str, &str),
-        bind: impl Fn(&mut SqliteArguments, &T) -> Result<(), sqlx::error::BoxDynError>,
+        bind: impl Fn(&mut SqliteArguments, &T) -> Bound,
     ) -> sqlx::Result<()> {
         if self.now.rows > 0 && self.now.rows + rows.len() > TRIP {
             self.done.push(std::mem::take(&mut self.now));

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 pub(super) use open::Settings;
 
 use super::{
-    AppliedMigration, Head, Life, LifeSign, OpenError, Position, StreamName, Unavailable,
+    AppliedMigration, Head, Life, LifeSign, OpenError, Outline, Position, StreamName, Unavailable,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Rewritten,
         Row, Scrub, SnapshotRow,
@@ -171,6 +171,11 @@ impl Adapter for Sqlite {
 
     fn import(&self, import: Import) -> BoxFuture<'_, Result<(), ImportRefusal>> {
         self.ask(|to| Command::Import(import, to)).boxed()
+    }
+
+    fn outline<'a>(&'a self, stream: &'a StreamName) -> Answer<'a, Option<Outline>> {
+        let query = sqlx::query(sql::OUTLINE).bind(stream.shared());
+        read(async { query.fetch_optional(&self.readers).await?.as_ref().map(sql::outline).transpose() })
     }
 
     fn heads<'a>(&'a self, streams: &'a [StreamName]) -> Answer<'a, Vec<(StreamName, Head)>> {

@@ -11,12 +11,13 @@ use crate::{
     domain::Seq,
     event_log::{
         Append, AppendError, EventLog, OpenError, Options, ReadError, Snapshot, UnavailableKind,
-        suite::{append, fill, for_every_law, ids, stream, typed},
+        suite::{append, fill, for_every_law, for_every_sharing_law, ids, stream, typed},
     },
     telemetry::Metrics,
 };
 
 for_every_law!(fresh());
+for_every_sharing_law!(shared());
 
 async fn fresh() -> (EventLog, TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -25,6 +26,11 @@ async fn fresh() -> (EventLog, TempDir) {
 
 fn settings(directory: &TempDir) -> Settings {
     Settings::new(directory.path().join("log.db"))
+}
+
+async fn shared() -> (EventLog, EventLog, TempDir) {
+    let (log, directory) = fresh().await;
+    (log, with(settings(&directory)).await, directory)
 }
 
 async fn with(settings: Settings) -> EventLog {

@@ -1,11 +1,13 @@
 //! What SQLite's errors mean to us.
 
+use sqlx::error::{DatabaseError, ErrorKind};
+
 use crate::event_log::{Unavailable, UnavailableKind};
 
 /// Why a transaction did not happen.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// A unique index said no: an append is stale or repeats a message.
+    /// A constraint said no: a stream is not as it was known, or a message is repeated.
     Conflict,
     /// Anything else.
     Unavailable(Unavailable),
@@ -13,10 +15,10 @@ pub(super) enum Trouble {
 
 impl From<sqlx::Error> for Trouble {
     fn from(error: sqlx::Error) -> Self {
-        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
-            Self::Conflict
-        } else {
-            Self::Unavailable(unavailable(&error))
+        use ErrorKind::{ForeignKeyViolation, NotNullViolation, UniqueViolation};
+        match error.as_database_error().map(DatabaseError::kind) {
+            Some(UniqueViolation | NotNullViolation | ForeignKeyViolation) => Self::Conflict,
+            Some(_) | None => Self::Unavailable(unavailable(&error)),
         }
     }
 }

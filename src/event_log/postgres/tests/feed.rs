@@ -8,7 +8,7 @@ use super::{Schema, Settings, fresh, settings, with};
 use crate::{
     domain::Seq,
     event_log::{
-        EventLog, Position, Published,
+        EventLog, ImportError, Position, Published, Purpose,
         suite::{append, fill, stream},
     },
 };
@@ -166,7 +166,7 @@ async fn an_import_that_meets_a_new_stream_of_the_same_name_looks_again() {
         .execute(&mut shell)
         .await
         .unwrap();
-    let mut importer = log.import(crate::event_log::Purpose::Append);
+    let mut importer = log.import(Purpose::Append);
     let committed = async {
         // Not before the import waits for this transaction.
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()
@@ -180,6 +180,42 @@ async fn an_import_that_meets_a_new_stream_of_the_same_name_looks_again() {
     let imported = imported.unwrap();
     assert_eq!((imported.appended, imported.present), (2, 1));
     assert_eq!(log.head(&stream("a")).await.unwrap().unwrap().seq, Seq(3));
+    shell.close().await.unwrap();
+    log.close().await;
+}
+
+/// The import has no event at the place of the one that was begun with: no unique index notices that both begin the stream.
+#[tokio::test]
+async fn an_import_of_a_trimmed_stream_leaves_one_alone_that_was_begun_meanwhile() {
+    let (log, schema) = fresh().await;
+    let source = EventLog::memory();
+    fill(&source, &stream("a"), 5).await;
+    let mut events = source.export(Position(0)).await.unwrap().next().await.unwrap().split_off(2);
+    events[0].begins = true;
+    // The import has looked at the streams when it waits for this lock, and has written nothing yet.
+    let mut shell = schema.shell().await;
+    sqlx::query("BEGIN").execute(&mut shell).await.unwrap();
+    sqlx::query("LOCK TABLE events IN ACCESS EXCLUSIVE MODE").execute(&mut shell).await.unwrap();
+    let mut importer = log.import(Purpose::Append);
+    let begun = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut shell).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let begin = "WITH s AS
+            (INSERT INTO streams (name, seq, version, recorded_at) VALUES ('document:a', 1, 1, 1) RETURNING id)
+            INSERT INTO events (stream, seq, version, message_id, recorded_at, body, cause)
+            SELECT id, 1, 1, 'mine', 1, '[]', '[]' FROM s";
+        sqlx::query(begin).execute(&mut shell).await.unwrap();
+        sqlx::query("COMMIT").execute(&mut shell).await.unwrap();
+    };
+
+    let (imported, ()) = futures_util::future::join(importer.add(&events), begun).await;
+
+    let Err(ImportError::Refused { why, .. }) = imported else { panic!("{imported:?}") };
+    assert_eq!(why, "cannot follow event 1");
+    let outline = log.outline(&stream("a")).await.unwrap().unwrap();
+    assert_eq!((outline.events, outline.head.seq, outline.flaws()), (1, Seq(1), Vec::new()));
     shell.close().await.unwrap();
     log.close().await;
 }

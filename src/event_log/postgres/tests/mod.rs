@@ -40,7 +40,13 @@ fn short() -> Patience {
     Patience { answer: 2 * wait, migration: long, silence: wait, ..patience }
 }
 
+async fn shared() -> (EventLog, EventLog, Schema) {
+    let (log, schema) = fresh().await;
+    (log, with(settings(&schema)).await, schema)
+}
+
 suite::for_every_law!(fresh());
+suite::for_every_sharing_law!(shared());
 suite::for_every_law!(@ fresh(); who_listens_hears_which_stream_has_moved_and_how_far);
 
 /// All streams on one lane share their statements.
