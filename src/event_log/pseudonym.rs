@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::{
     domain::{
         Cause, ClientId, CommentCause, CommentChange, Commented, Edited, Event, IdError, Joined, Left, Moved,
-        NewComment, PresenceEvent, Profile, Revocation, Revoked, Timestamp, Typed, UserId,
+        NewComment, PresenceEvent, Profile, Revocation, Revoked, Typed, UserId,
     },
     projection::Presence,
 };
@@ -127,10 +127,14 @@ impl Pseudonym {
         Some(replaced)
     }
 
-    /// Who is shut out stays so until it has run out: it keeps others safe. Who said so is nobody's business any more.
-    pub(super) fn revocation(&self, revocation: &Revocation, now: Timestamp) -> Option<Revocation> {
-        let is_past = revocation.until <= now;
-        let is_about = is_past && revocation.revoked == Revoked::User(self.user.clone());
+    /// Whether a revocation shuts the person out, or lets them in again, by their name.
+    pub(super) fn is_banned_by(&self, revocation: &Revocation) -> bool {
+        revocation.revoked == Revoked::User(self.user.clone())
+    }
+
+    /// A ban in force keeps the name, for it keeps others safe. The name of the person who ordered a ban never stays.
+    pub(super) fn revocation(&self, revocation: &Revocation, keeps_name: bool) -> Option<Revocation> {
+        let is_about = !keeps_name && self.is_banned_by(revocation);
         let is_by = revocation.by == self.user;
         (is_about || is_by).then(|| Revocation {
             revoked: if is_about { Revoked::User(self.name.clone()) } else { revocation.revoked.clone() },

@@ -292,7 +292,7 @@ macro_rules! for_every_law {
             an_erasure_that_was_interrupted_is_gone_for_readers_and_is_finished
             a_tombstone_is_imported_and_what_is_erased_does_not_come_back
             of_an_erased_person_nothing_is_left_but_a_name_that_means_nothing
-            erasing_a_person_that_was_interrupted_is_known_and_goes_on nothing_folded_is_saved_while_a_person_is_erased
+            erasing_a_person_changes_nobody_who_is_shut_out erasing_a_person_that_was_interrupted_is_known_and_goes_on nothing_folded_is_saved_while_a_person_is_erased
             an_event_is_written_over_where_it_stands_or_not_at_all
         );
     };

@@ -216,17 +216,34 @@ impl EventLog {
         self.rewrite(&stream, rewrite, progress).await
     }
 
+    /// Only the last ban of the person counts, so only that one keeps their name, and only while it is in force: with the name
+    /// taken out of a lifting alone, the ban before it would hold again.
     async fn rewrite_revocations(
         &self,
         pseudonym: &Pseudonym,
         now: Timestamp,
         progress: &mut impl FnMut(u64),
     ) -> Result<u64, ReadError> {
+        let stream = StreamName::revocations();
+        let (mut end, mut last) = (Seq(0), None);
+        loop {
+            let page = self.revocations(end).await?;
+            let Some((seq, _)) = page.last() else { break };
+            end = *seq;
+            let theirs = page.into_iter().filter(|(_, it)| pseudonym.is_banned_by(it));
+            last = theirs.last().or(last);
+        }
+        let in_force = last.filter(|(_, ban)| ban.until > now).map(|(seq, _)| seq);
         let rewrite = |row: &Row| {
+            // What came since is judged with all others in the next round.
+            if row.seq > end {
+                return Ok(None);
+            }
             let revocation = revoked_v1::decode(&row.body, &row.cause)?;
-            pseudonym.revocation(&revocation, now).map(|it| revoked_v1::encode(&it)).transpose()
+            let keeps_name = in_force == Some(row.seq);
+            pseudonym.revocation(&revocation, keeps_name).map(|it| revoked_v1::encode(&it)).transpose()
         };
-        self.rewrite(&StreamName::revocations(), rewrite, progress).await
+        self.rewrite(&stream, rewrite, progress).await
     }
 
     /// Goes through a stream and writes anew what comes out otherwise; answers how many events that were.

@@ -236,6 +236,47 @@ pub(super) async fn of_an_erased_person_nothing_is_left_but_a_name_that_means_no
     assert_eq!(there, [(user("ben"), 1, Some("Ben".to_owned())), (erasure.pseudonym.clone(), 1, None)]);
 }
 
+/// What a process that starts now folds from the revocations: until when people are shut out, by their own names.
+async fn bans(log: &EventLog) -> Vec<(UserId, Timestamp)> {
+    let mut bans = std::collections::BTreeMap::new();
+    for (_, Revocation { revoked, until, .. }) in log.revocations(Seq(0)).await.unwrap() {
+        if let Revoked::User(user) = revoked {
+            bans.insert(user, until);
+        }
+    }
+    bans.into_iter().filter(|(user, until)| *until > NOON && !user.as_str().starts_with("erased-")).collect()
+}
+
+pub(super) async fn erasing_a_person_changes_nobody_who_is_shut_out(log: EventLog) {
+    let later = |hours: i64| Timestamp(NOON.0 + hours);
+    let stories = [
+        ("lifted", vec![later(5), Timestamp(3)]),
+        ("shortened", vec![later(5), later(2)]),
+        ("lifted and banned again", vec![later(5), Timestamp(3), later(4)]),
+        ("run out", vec![Timestamp(3)]),
+        ("banned once", vec![later(1)]),
+    ];
+    for (number, (who, until)) in
+        stories.iter().flat_map(|(who, all)| all.iter().map(move |until| (who, until))).enumerate()
+    {
+        let ban = Revocation { revoked: Revoked::User(user(who)), until: *until, reason: None, by: user("boss") };
+        log.append_revocation(message(number), &ban, Timestamp(1)).await.unwrap();
+    }
+    let before = bans(&log).await;
+    assert_eq!(before.len(), 3, "{before:?}");
+    for (who, _) in &stories {
+        erase(&log, who).await;
+        assert_eq!(bans(&log).await, before, "after erasing the one who was {who}");
+    }
+    let left = texts(&log, &[]).await;
+    let names = |who: &str| left.iter().filter(|text| text.contains(&format!("\"{who}\""))).count();
+    assert_eq!(
+        stories.each_ref().map(|(who, _)| names(who)),
+        [0, 1, 1, 0, 1],
+        "a ban in force is the only one that keeps a name"
+    );
+}
+
 pub(super) async fn erasing_a_person_that_was_interrupted_is_known_and_goes_on(log: EventLog) {
     written(&log, "d").await;
     assert_eq!(log.unfinished_user_erasures().await.unwrap(), []);
