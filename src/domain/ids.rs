@@ -47,6 +47,17 @@ macro_rules! id {
     };
 }
 
+impl DocumentId {
+    /// Reads an id that a client sends. Beside what [`Self::parse`] asks for, no segment between slashes may be `.` or `..`:
+    /// URL libraries and proxies fold these, so nobody could reach or erase such a document again. Logs of earlier versions
+    /// may hold such ids, which the command line reads with [`Self::parse`].
+    pub fn from_client(text: &str) -> Result<Self, IdError> {
+        let allowed = "A-Z a-z 0-9 . _ - : / ~, without . or .. as a segment between slashes";
+        let is_folded = text.split('/').any(|segment| matches!(segment, "." | ".."));
+        if is_folded { Err(IdError { what: "document_id", allowed }) } else { Self::parse(text) }
+    }
+}
+
 const fn is_id_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '~')
 }
@@ -118,5 +129,22 @@ impl Version {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_a_document_id_from_a_client_that_a_url_library_would_fold() {
+        for folded in [".", "..", "a/..", "../a", "a/../b", "./a", "a/."] {
+            let error = DocumentId::from_client(folded).unwrap_err();
+            assert!(error.to_string().contains("without . or .."), "{folded}: {error}");
+            assert!(DocumentId::parse(folded).is_ok(), "{folded}: an id in a log stays readable");
+        }
+        for kept in ["...", ".a", "a..", "a.b/..c", "a/b", "a//b"] {
+            assert!(DocumentId::from_client(kept).is_ok(), "{kept}");
+        }
     }
 }

@@ -47,7 +47,7 @@ impl OpenRequest {
     /// Reads the path segment after `/v1/ws/documents/`, the query and the headers.
     pub(super) fn read(segment: &str, query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let document_id = percent_decode_str(segment).decode_utf8().map_err(|_| bad("the path is not UTF-8"))?;
-        let document_id = DocumentId::parse(&document_id).map_err(|error| bad_id(&error))?;
+        let document_id = DocumentId::from_client(&document_id).map_err(|error| bad_id(&error))?;
         let query = Query::parse(query)?;
         let client_id = match &query.client_id {
             Some(id) => ClientId::parse(id),

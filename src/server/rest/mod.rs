@@ -187,7 +187,7 @@ fn nothing_here() -> Problem {
 
 fn document_id(segment: &str) -> Result<DocumentId, Problem> {
     let id = percent_decode_str(segment).decode_utf8().map_err(|_| bad("the path is not UTF-8"))?;
-    DocumentId::parse(&id).map_err(|error| bad(error.to_string()))
+    DocumentId::from_client(&id).map_err(|error| bad(error.to_string()))
 }
 
 /// All of a body, if it is not longer than this.

@@ -34,7 +34,7 @@ pub(super) async fn create(ask: &Ask, body: &Bytes) -> Answer {
     let CreateJson { id, content, delta, message_id } = read(body)?;
     let message_id = self::message_id(&ask.headers, message_id.as_deref())?;
     let id = match (&id, &message_id) {
-        (Some(id), _) => DocumentId::parse(id).map_err(|error| unusable(error.to_string()))?,
+        (Some(id), _) => DocumentId::from_client(id).map_err(|error| unusable(error.to_string()))?,
         // The same request once more is to find the same document.
         (None, Some(message)) => named_after(ask, message),
         (None, None) => made_up_document(),

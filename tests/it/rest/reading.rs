@@ -160,6 +160,7 @@ async fn what_makes_no_sense_is_refused_by_its_name() {
     for (path, status, why) in [
         ("/v1/documents/a%20b", 400, "document_id"),
         ("/v1/documents/%ff", 400, "UTF-8"),
+        ("/v1/documents/a%2F..%2Fb", 400, "segment"),
         ("/v1/documents/doc?version=2", 404, "version 2 is ahead"),
         ("/v1/documents/doc?version=one", 400, "`version`"),
         ("/v1/documents/doc?version=1&version=1", 400, "`version` twice"),
