@@ -35,7 +35,7 @@ pub enum StartError {
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// Where.
-        address: SocketAddr,
+        address: String,
         /// Why not.
         error: io::Error,
     },
@@ -89,9 +89,9 @@ impl App {
         settings: Settings,
         (clock, metrics): (Clock, Metrics),
     ) -> Result<Running, StartError> {
-        let address = settings.server.listen;
-        let listen = |error| StartError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let wanted = &settings.server.listen;
+        let listen = |error| StartError::Listen { address: wanted.to_string(), error };
+        let listener = TcpListener::bind(wanted.addresses()).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let documents = document_settings(&settings);
         let node = Node::new(node_id(&settings, &log), &clock, settings.cluster.lease);

@@ -16,5 +16,6 @@ pub mod projection;
 pub mod protocol;
 pub mod server;
 pub mod settings;
+mod spelling;
 pub mod telemetry;
 pub mod text;

@@ -17,7 +17,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["text"], &["html5ever", "imara_diff", "pulldown_cmark"]),
     // The edges.
     ("telemetry", &[], &["metrics", "metrics_exporter_prometheus", "tracing_subscriber"]),
-    ("settings", &["telemetry"], &[]),
+    ("settings", &["spelling", "telemetry"], &[]),
     ("auth", &["domain", "settings"], &["jsonwebtoken", "uuid"]),
     (
         "event_log",
@@ -44,6 +44,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
             "projection",
             "protocol",
             "settings",
+            "spelling",
             "telemetry",
         ],
         &["hyper", "hyper_util", "tokio", "tokio_tungstenite", "tokio_util", "tracing", "uuid", "warp"],

@@ -12,12 +12,17 @@ use super::{
     problem::{Code, Problem},
 };
 
+/// Who asks over HTTP without a token and without saying who they are.
+const GUEST: &str = "guest";
+
 /// Somebody whose token is good, and who is not shut out; without authentication, whoever they say they are.
 pub(super) fn identify(shared: &Shared, query: &str, headers: &HeaderMap) -> Result<Identity, Problem> {
     let parameter = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|it| it.1);
     let (token, user_id) = (parameter("token"), parameter("user_id"));
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let guest = GuestQuery::parse(user_id.as_deref(), None, None)
+    // One guest for all who give no name: the same request once more is to be the same user's.
+    let user_id = user_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(GUEST);
+    let guest = GuestQuery::parse(Some(user_id), None, None)
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
     let token = carried(token.as_deref(), authorization, None).token;
     let identity = shared

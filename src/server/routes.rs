@@ -78,8 +78,10 @@ fn open(
     let key = handshake::key(headers).map_err(bad_request)?;
     request::check_origin(headers, &shared.settings.server.allowed_origins)
         .map_err(|problem| (Refusal::ForbiddenOrigin, problem))?;
-    let request = OpenRequest::read(segment, query, headers).map_err(bad_request)?;
-    let wish = (purpose == Purpose::Watch).then(|| replay::Wish::read(query)).transpose().map_err(bad_request)?;
+    let path = if purpose == Purpose::Watch { rest::REPLAY } else { rest::SOCKET };
+    let query = rest::query_of(path, query).map_err(bad_request)?;
+    let request = OpenRequest::read(segment, &query, headers).map_err(bad_request)?;
+    let wish = (purpose == Purpose::Watch).then(|| replay::Wish::read(&query)).transpose().map_err(bad_request)?;
     let upgrade =
         upgrade.ok_or_else(|| bad_request(Problem::new(Code::UpgradeRequired, "this address speaks WebSocket")))?;
     if shared.stopping.is_cancelled() {

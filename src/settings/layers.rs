@@ -10,6 +10,8 @@ use std::{
 
 use toml::{Table, Value};
 
+use crate::spelling::nearest;
+
 use super::{Origin, Problem, Settings, SettingsError, value::Setting};
 
 const PREFIX: &str = "SCRIPTORIUM__";
@@ -83,6 +85,10 @@ impl Layers {
             let key = match name.strip_prefix(PREFIX) {
                 Some(path) => path.to_lowercase().replace("__", "."),
                 None if name == "DATABASE_URL" => "database.url".to_owned(),
+                None if looks_like_ours(&name) => {
+                    self.problems.push(misnamed(name));
+                    continue;
+                }
                 None => continue,
             };
             match value.into_string() {
@@ -158,13 +164,39 @@ impl Reader {
     }
 }
 
+/// Whether an operator may have meant a setting by this variable: it has our prefix with one underscore. Kubernetes gives
+/// such variables to all its containers beside a service that is called `scriptorium`; those are its own.
+fn looks_like_ours(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("SCRIPTORIUM_") else { return false };
+    let is_of_kubernetes = rest.starts_with("SERVICE_HOST")
+        || rest.starts_with("SERVICE_PORT")
+        || rest == "PORT"
+        || rest.strip_prefix("PORT_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    !is_of_kubernetes
+}
+
+/// Says how the variable of a setting is written.
+fn misnamed(name: String) -> Problem {
+    let wanted = name.trim_start_matches("SCRIPTORIUM_");
+    let example = match nearest(wanted, Settings::KEYS.iter().copied()) {
+        Some(key) => format!("did you mean {}?", variable(key)),
+        None => format!("it would be written like {}", variable("server.listen")),
+    };
+    let message = format!("is not a setting: two underscores stand after SCRIPTORIUM and before the key; {example}");
+    Problem { key: String::new(), origin: Origin::Variable(name), message }
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
 /// Says that `key` does not exist, and which does.
 fn unknown(key: &str) -> String {
     if Settings::SECTIONS.contains(&key) {
         return format!("is a section; its keys are {}", keys_of(key));
     }
-    let distance = |known: &&&str| edits_between(key, known);
-    let nearest = Settings::KEYS.iter().min_by_key(distance).filter(|known| edits_between(key, known) <= key.len() / 4);
+    let nearest = nearest(key, Settings::KEYS.iter().copied());
     if let Some(nearest) = nearest {
         return format!("is not a setting; did you mean {nearest}?");
     }
@@ -179,19 +211,4 @@ fn unknown(key: &str) -> String {
 fn keys_of(section: &str) -> String {
     let keys = Settings::KEYS.iter().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.'));
     keys.collect::<Vec<_>>().join(", ")
-}
-
-/// How many characters must change, come or go to make `a` into `b` (Levenshtein).
-fn edits_between(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -6,14 +6,16 @@
 
 mod error;
 mod layers;
+mod listen;
 mod rate;
 mod rules;
 mod value;
 
-use std::{net::SocketAddr, path::Path, path::PathBuf, time::Duration};
+use std::{path::Path, path::PathBuf, time::Duration};
 
 pub use crate::telemetry::logging::Format as LogFormat;
 pub use error::{Origin, Problem, SettingsError};
+pub use listen::Listen;
 pub use rate::{Network, Rate};
 pub use value::{AuthMode, DatabaseUrl, DoorbellWay, Secret};
 
@@ -94,8 +96,8 @@ const GIB: usize = 1 << 30;
 sections! {
     /// The HTTP server.
     server: Server {
-        /// The address to listen on; port 0 takes a free one.
-        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
+        /// The address to listen on; port 0 takes a free one. A name is resolved at the start, IPv4 first.
+        listen: Listen = Listen::from(([127, 0, 0, 1], 8080));
         /// Origins (`https://example.org`) that may open a WebSocket besides the service's own host; `*` is all.
         allowed_origins: Vec<String> = Vec::new();
         /// Proxies whose `X-Forwarded-For` says where a client is; without them it is who connects.

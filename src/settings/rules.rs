@@ -49,7 +49,7 @@ fn check_auth(settings: &Settings, reader: &mut Reader) {
     let keys = [auth.hs256_secret.is_some(), auth.public_key_file.is_some(), auth.jwks_file.is_some()];
     let keys = keys.into_iter().filter(|is_set| *is_set).count();
     match auth.mode {
-        AuthMode::None if !settings.server.listen.ip().is_loopback() && !auth.allow_open => {
+        AuthMode::None if !settings.server.listen.is_loopback() && !auth.allow_open => {
             let message = format!(
                 "is \"none\", and {} can be reached by others: everybody could read and write every document. Set \
                  auth.mode = \"jwt\" with a key, or, if that is what you want, auth.allow_open = true",

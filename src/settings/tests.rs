@@ -55,7 +55,7 @@ fn later_layers_win_key_by_key() {
     );
     let settings =
         load(&[("a.toml", first), ("b.toml", second)], &[("SCRIPTORIUM__LIMITS__CONNECTIONS", "6")]).unwrap();
-    assert_eq!(settings.server.listen.port(), 2);
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:2");
     assert_eq!(settings.server.shutdown_grace, s(1));
     assert_eq!(settings.limits.connections, 6);
     assert_eq!(settings.limits.message_bytes, 1 << 20);
@@ -116,6 +116,33 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
 }
 
 #[test]
+fn a_variable_that_lacks_an_underscore_stops_the_start_and_the_right_name_is_given() {
+    let said = |name: &str| problem(&[], &[(name, "127.0.0.1:1")]);
+    assert_eq!(
+        said("SCRIPTORIUM_SERVER_LISTEN"),
+        "the environment variable SCRIPTORIUM_SERVER_LISTEN: is not a setting: two underscores stand after SCRIPTORIUM \
+         and before the key; did you mean SCRIPTORIUM__SERVER__LISTEN?"
+    );
+    assert!(said("SCRIPTORIUM_SERVER__LISTEN").ends_with("did you mean SCRIPTORIUM__SERVER__LISTEN?"));
+    assert!(said("SCRIPTORIUM_LIMITS_CONECTIONS").ends_with("did you mean SCRIPTORIUM__LIMITS__CONNECTIONS?"));
+    assert!(said("SCRIPTORIUM_COLOUR").ends_with("it would be written like SCRIPTORIUM__SERVER__LISTEN"));
+    assert!(said("SCRIPTORIUM__SERVER_LISTEN").ends_with("did you mean server.listen?"));
+}
+
+#[test]
+fn the_variables_of_kubernetes_are_no_settings() {
+    let of_a_service = [
+        "SCRIPTORIUM_SERVICE_HOST",
+        "SCRIPTORIUM_SERVICE_PORT",
+        "SCRIPTORIUM_SERVICE_PORT_HTTP",
+        "SCRIPTORIUM_PORT",
+        "SCRIPTORIUM_PORT_8080_TCP",
+        "SCRIPTORIUM_PORT_8080_TCP_ADDR",
+    ];
+    assert_eq!(load(&[], &of_a_service.map(|name| (name, "x"))), Ok(Settings::default()));
+}
+
+#[test]
 fn an_unknown_section_is_named_even_when_it_is_empty() {
     let list = "the sections are server, database, auth, limits, heartbeat, documents, snapshots, projections, presence, cluster, metrics, log";
     assert_eq!(problem(&[("a.toml", "[rooms]")], &[]), format!("rooms (in a.toml): is not a setting; {list}"));
@@ -131,8 +158,8 @@ fn an_unknown_section_is_named_even_when_it_is_empty() {
 fn a_bad_value_is_named_with_what_is_allowed() {
     assert_eq!(
         problem(&[], &[("SCRIPTORIUM__SERVER__LISTEN", "localhost")]),
-        "server.listen (in the environment variable SCRIPTORIUM__SERVER__LISTEN): must be an IP address with a port \
-         like \"127.0.0.1:8080\" or \"[::]:8080\""
+        "server.listen (in the environment variable SCRIPTORIUM__SERVER__LISTEN): must be an IP address or a host \
+         name that can be resolved, with a port, like \"127.0.0.1:8080\", \"[::]:8080\" or \"localhost:8080\""
     );
     assert_eq!(
         problem(&[("a.toml", "[heartbeat]\ninterval = 30")], &[]),
@@ -206,6 +233,7 @@ fn an_open_service_on_a_public_address_needs_the_explicit_word() {
     assert!(refused.contains("auth.mode") && refused.contains("auth.allow_open = true"), "{refused}");
     assert!(load(&[], &[public, ("SCRIPTORIUM__AUTH__ALLOW_OPEN", "true")]).is_ok());
     assert!(load(&[], &[("SCRIPTORIUM__SERVER__LISTEN", "[::1]:8080")]).is_ok());
+    assert!(load(&[], &[("SCRIPTORIUM__SERVER__LISTEN", "localhost:8080")]).is_ok());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -215,13 +214,6 @@ impl Setting for Vec<String> {
     }
     fn from_value(value: &Value) -> Option<Self> {
         value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
-    }
-}
-
-impl Setting for SocketAddr {
-    const ALLOWED: &'static str = "an IP address with a port like \"127.0.0.1:8080\" or \"[::]:8080\"";
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
     }
 }
 

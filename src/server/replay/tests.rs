@@ -19,6 +19,7 @@ use crate::{
     event_log::{Append, EventLog, Expected, NewEvent, StreamName},
     live::{Goodbye, Item, Outbox, Retelling},
     protocol::document::{Form, Sought, Speed},
+    server::rest::{REPLAY, query_of},
     telemetry::Metrics,
     text::{Attributes, Delta},
 };
@@ -64,7 +65,7 @@ struct Watcher {
 
 impl Watcher {
     async fn of(log: &EventLog, query: &str) -> Self {
-        let (wish, outbox) = (Wish::read(query).unwrap(), Arc::new(Outbox::new(1 << 20)));
+        let (wish, outbox) = (Wish::read(&query_of(REPLAY, query).unwrap()).unwrap(), Arc::new(Outbox::new(1 << 20)));
         let found = find(log, &document(), wish).await.unwrap();
         let (asks, asked) = mpsc::channel(1);
         let retelling = Retelling {

@@ -27,13 +27,12 @@ pub(in crate::server) struct Wish {
 }
 
 impl Wish {
-    pub(in crate::server) fn read(query: &str) -> Result<Self, Problem> {
-        let query = Query::read(query)?;
+    pub(in crate::server) fn read(query: &Query) -> Result<Self, Problem> {
         let (from, to) = (query.version("from")?.unwrap_or_default(), query.version("to")?);
         if to.is_some_and(|to| to < from) {
             return Err(bad("`to` must not be before `from`"));
         }
-        let speed = match query.text("speed")? {
+        let speed = match query.text("speed") {
             None => Speed::ORIGINAL,
             Some(text) => text
                 .parse()
@@ -41,7 +40,7 @@ impl Wish {
                 .and_then(Speed::new)
                 .ok_or_else(|| bad(format!("`speed` must be {}", Speed::EXPECTED)))?,
         };
-        let max_pause = match query.text("max_pause")? {
+        let max_pause = match query.text("max_pause") {
             None => None,
             Some(text) => {
                 Some(parse_duration(text).ok_or_else(|| bad("`max_pause` must be a duration like 500ms, 2s or 1m"))?)
@@ -53,17 +52,23 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use crate::server::rest::{REPLAY, query_of};
+
     use super::*;
+
+    fn read(query: &str) -> Result<Wish, Problem> {
+        Wish::read(&query_of(REPLAY, query)?)
+    }
 
     #[test]
     fn what_is_asked_for_is_read_and_what_is_wrong_is_named() {
-        let all = Wish::read("from=2&to=5&speed=2.5&max_pause=2s&paused=true&x=y").unwrap();
+        let all = read("from=2&to=5&speed=2.5&max_pause=2s&paused=true&name=y").unwrap();
         assert_eq!((all.from, all.to, all.speed), (Version(2), Some(Version(5)), Speed::new(2.5).unwrap()));
         assert_eq!((all.max_pause, all.paused), (Some(Duration::from_secs(2)), true));
-        let none = Wish::read("").unwrap();
+        let none = read("").unwrap();
         assert_eq!((none.from, none.to, none.speed), (Version(0), None, Speed::ORIGINAL));
         assert_eq!((none.max_pause, none.paused), (None, false));
-        assert!(Wish::read("from=3&to=3").is_ok());
+        assert!(read("from=3&to=3").is_ok());
         for (query, name) in [
             ("from=-1", "`from`"),
             ("to=x", "`to`"),
@@ -77,7 +82,7 @@ mod tests {
             ("paused=maybe", "`paused`"),
             ("speed=1&speed=1", "`speed` twice"),
         ] {
-            let problem = Wish::read(query).unwrap_err();
+            let problem = read(query).unwrap_err();
             assert!(problem.status() == 400 && problem.detail.contains(name), "{query}: {}", problem.detail);
         }
     }

@@ -37,7 +37,8 @@ pub(super) async fn feed(ask: &Ask) -> Answer {
 }
 
 async fn events(ask: &Ask, source: Source, end: Option<u64>) -> Answer {
-    let after = match ask.headers.get("last-event-id") {
+    // Browsers send an empty one before the first event has come.
+    let after = match ask.headers.get("last-event-id").filter(|id| !id.is_empty()) {
         Some(id) => {
             let number = id.to_str().ok().and_then(|id| id.parse().ok());
             number.ok_or_else(|| bad("`Last-Event-ID` must be the id of an event of this stream"))?

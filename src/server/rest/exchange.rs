@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
+use mime::Mime;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,7 @@ use crate::{
 use super::{
     Ask,
     answer::{Answer, has_already, not_modified},
+    body::content_type,
     query::bad,
     reading,
     writing::{needed_message_id, order, problem_of_refusal, raw, serve, unusable, written},
@@ -49,7 +51,7 @@ impl Format {
     ];
 
     fn named(ask: &Ask) -> Result<Option<Self>, Problem> {
-        let Some(wanted) = ask.query.text("format")? else { return Ok(None) };
+        let Some(wanted) = ask.query.text("format") else { return Ok(None) };
         let found = Self::ALL.iter().find(|(_, name, ..)| *name == wanted).map(|(format, ..)| *format);
         found.map(Some).ok_or_else(|| bad("`format` must be text, markdown, html, delta or json"))
     }
@@ -105,7 +107,7 @@ fn file_name(id: &DocumentId) -> String {
 
 /// `POST /v1/documents/{id}/import`: another content, as one new version that changes as little as it can.
 pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
-    let message_id = needed_message_id(&ask.headers, ask.query.text("message_id")?)?;
+    let message_id = needed_message_id(&ask.headers, ask.query.text("message_id"))?;
     let format = match Format::named(ask)? {
         Some(format) => format,
         None => of_content_type(ask)?,
@@ -143,8 +145,8 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
 }
 
 fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
-    let kind = ask.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+    let kind = content_type(&ask.headers);
+    match kind.as_ref().map_or("", Mime::essence_str) {
         "text/plain" => Ok(Format::Text),
         "text/markdown" => Ok(Format::Markdown),
         "text/html" => Ok(Format::Html),
@@ -159,7 +161,6 @@ fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
 /// The document in a body, as the inserts that make it.
 fn read(body: &[u8], format: Format, limits: &EditLimits) -> Result<EditMessage, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| unusable(format!("the body is not UTF-8: {error}")))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let refused = |why: Unreadable| unusable(why.to_string());
     match format {
         // What an edit may not have comes in by no other way either.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod authors;
+mod body;
 mod events;
 mod exchange;
 mod past;
@@ -17,7 +18,7 @@ mod writing;
 
 pub(super) use answer::{has_already, json, not_modified};
 pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
-pub(super) use table::ROUTES;
+pub(super) use table::{REPLAY, ROUTES, SOCKET, query_of};
 pub(super) use writing::{read as read_json, unusable};
 
 use std::{sync::Arc, time::Duration};
@@ -133,23 +134,27 @@ async fn answer<B: Buf>(
     let identity = caller::identify(shared, query, &headers)?;
     let taken = shared.user_requests.take(identity.user_id.clone(), Instant::now());
     taken.map_err(|wait| too_much(Limited::HttpUser, wait))?;
-    let ask = Ask { shared: Arc::clone(shared), query: Query::read(query)?, headers, peer, identity };
-    let limit = (route.longest)(&shared.settings.limits);
-    match route.run {
-        Run::Asked(run) => {
-            if let Needs::Everywhere(permission) = route.needs {
-                caller::check_everywhere(&ask.identity, permission)?;
-            }
-            run(&ask, &read_body(body, limit).await?).await
-        }
-        Run::About(run) => {
-            let id = document_id(segment)?;
-            if let Needs::On(permission) = route.needs {
-                ask.check(&id, permission)?;
-            }
-            run(&ask, &id, &read_body(body, limit).await?).await
-        }
-        Run::Plain(_) | Run::Socket => Err(nothing_here()),
+    let id = matches!(route.run, Run::About(_)).then(|| document_id(segment)).transpose()?;
+    check(&identity, id.as_ref(), route.needs)?;
+    let query = Query::read(query, &route.query_parameters())?;
+    if !route.body.is_empty() {
+        body::check_form(&headers)?;
+    }
+    let ask = Ask { shared: Arc::clone(shared), query, headers, peer, identity };
+    let body = body::without_mark(read_body(body, (route.longest)(&shared.settings.limits)).await?);
+    match (route.run, id) {
+        (Run::Asked(run), _) => run(&ask, &body).await,
+        (Run::About(run), Some(id)) => run(&ask, &id, &body).await,
+        (Run::About(_) | Run::Plain(_) | Run::Socket, _) => Err(nothing_here()),
+    }
+}
+
+/// Whether somebody may use the route at all: what is wrong with their request they learn only then.
+fn check(identity: &Identity, id: Option<&DocumentId>, needs: Needs) -> Result<(), Problem> {
+    match (needs, id) {
+        (Needs::Everywhere(permission), _) => caller::check_everywhere(identity, permission),
+        (Needs::On(permission), Some(id)) => caller::check_on(identity, id, permission),
+        (Needs::On(_) | Needs::OnTold(_) | Needs::Nothing | Needs::Token, _) => Ok(()),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn sessions(ask: &Ask, id: &DocumentId) -> Answer {
     let after = ask.query.version("after")?.unwrap_or_default();
     let limit = ask.query.number("limit", 1..=LARGEST_PAGE)?.unwrap_or(PAGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let pause = match ask.query.text("pause")? {
+    let pause = match ask.query.text("pause") {
         Some(text) => parse_duration(text).ok_or_else(|| bad("`pause` must be a duration like 30s, 5m or 2h"))?,
         None => PAUSE,
     };

@@ -28,7 +28,7 @@ pub(super) const LARGEST_PAGE: u64 = 1_000;
 pub(super) async fn list(ask: &Ask) -> Answer {
     let limit = ask.query.number("limit", 1..=LARGEST_PAGE)?.unwrap_or(PAGE);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut after = ask.query.text("after")?.unwrap_or_default().to_owned();
+    let mut after = ask.query.text("after").unwrap_or_default().to_owned();
     let permissions = &ask.identity.permissions;
     let mut documents: Vec<ListedDocumentJson> = Vec::new();
     let mut next = None;

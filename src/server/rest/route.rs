@@ -157,11 +157,21 @@ impl Route {
             Run::Asked(_) => &[400, 401, 403, 413, 429, 500, 503],
             Run::About(_) => &[400, 401, 403, 404, 410, 413, 429, 500, 503],
         };
-        let of_body: &[u16] = if self.body.is_empty() { &[] } else { &[422] };
+        let of_body: &[u16] = if self.body.is_empty() { &[] } else { &[415, 422] };
         let mut all = [of_kind, of_body, self.fails].concat();
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The parameters that its query may have.
+    pub(in crate::server) fn query_parameters(&self) -> Vec<&'static str> {
+        let own = self.takes.iter().filter(|it| it.place == "query").map(|it| it.name);
+        let of_asker: &[&str] = match self.run {
+            Run::Asked(_) | Run::About(_) => &["token", "user_id"],
+            Run::Plain(_) | Run::Socket => &[],
+        };
+        own.chain(of_asker.iter().copied()).collect()
     }
 
     /// What stands in the place of the parameter of the path, if this is the address of this route: `""` if there is

@@ -21,18 +21,23 @@ use crate::{
         describe,
         erase::{self, ErasureJson, ErasureOrderJson},
         probes,
+        problem::Problem,
         revoke::{self, RevocationJson, RevokedJson},
     },
 };
 
 use super::{
-    authors, events, exchange, past, reading,
+    Query, authors, events, exchange, past, reading,
     route::{
         Needs::{Everywhere, Nothing, On, OnTold, Token},
         Parameter, Route, Run, describe as looks, header, limit, query,
     },
     writing,
 };
+
+/// Where a document is opened, and where one is watched.
+pub(in crate::server) const SOCKET: &str = "/v1/ws/documents/{id}";
+pub(in crate::server) const REPLAY: &str = "/v1/ws/documents/{id}/replay";
 
 /// Every route, in the order of the description.
 pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
@@ -185,7 +190,7 @@ pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         .takes([format(), message_id(), idempotency_key()])
         .gives::<WrittenJson<'_>>(201, "The content is on disk.")
         .gives::<WrittenJson<'_>>(200, "It had been taken in before, by this message.")
-        .fails(&[409, 415]),
+        .fails(&[409]),
         streaming::<EventPageJson>(
             Route::get(
                 "/v1/events",
@@ -210,7 +215,7 @@ pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         )
         .gives::<ErasureJson<'_>>(200, "It is done, on every node."),
         Route::get(
-            "/v1/ws/documents/{id}",
+            SOCKET,
             "Opens a document as a WebSocket; what is said on it is in /asyncapi.json",
             Nothing,
             Run::Socket,
@@ -219,7 +224,7 @@ pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         .gives_nothing(101, "The connection is a WebSocket.")
         .fails(&[400, 403, 426, 429, 503]),
         Route::get(
-            "/v1/ws/documents/{id}/replay",
+            REPLAY,
             "Shows on a WebSocket how a document was written; what is said on it is in /asyncapi.json",
             Nothing,
             Run::Socket,
@@ -278,6 +283,12 @@ pub(super) fn at(address: &str) -> Vec<(&'static Route, &str)> {
     ROUTES.iter().filter_map(|route| Some((route, route.at(address)?))).collect()
 }
 
+/// The query of a request to the route of this path.
+pub(in crate::server) fn query_of(path: &str, query: &str) -> Result<Query, Problem> {
+    let route = ROUTES.iter().find(|route| route.path == path);
+    Query::read(query, &route.map_or_else(Vec::new, Route::query_parameters))
+}
+
 const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -289,7 +300,7 @@ fn about(path: &'static str, does: &'static str, run: Run) -> Route {
 /// Recorded events, in pages or as a stream that goes by this number.
 fn streaming<Page: JsonSchema>(route: Route, number: &'static str) -> Route {
     let follow = json!({"type": "boolean"});
-    let last = json!({"type": "string", "pattern": "^[0-9]{1,16}$"});
+    let last = json!({"type": "string", "pattern": "^[0-9]{0,16}$"});
     let after = if number == "seq" { "Events behind this `seq`." } else { "Events behind this `position`." };
     let most = json!({"type": "integer", "minimum": 1, "maximum": EXACT});
     route

@@ -124,6 +124,7 @@ async fn what_is_malformed_is_refused_before_the_upgrade() {
         ("since", "-1"),
         ("since", "latest"),
         ("since", "18446744073709551616"),
+        ("unknown", "1"),
     ] {
         refused(Opening::of("doc").with(name, value)).await;
     }
@@ -131,7 +132,7 @@ async fn what_is_malformed_is_refused_before_the_upgrade() {
         .with("position_encoding", "utf-16")
         .with("operations", "simple")
         .with("batch", false)
-        .with("unknown", "ignored");
+        .with("name", "Ann");
     opened(&server, &ok).await;
 }
 

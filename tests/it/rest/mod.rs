@@ -9,5 +9,6 @@ mod late;
 mod limits;
 mod past;
 mod reading;
+mod requests;
 mod streams;
 mod writing;
