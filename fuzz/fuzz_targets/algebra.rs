@@ -5,7 +5,6 @@
 
 #![no_main]
 
-use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -52,7 +51,7 @@ fn op(step: &Step) -> Op {
         }
         Step::Embed(name, choice) => {
             let embed = [("image".to_owned(), json!(name))].into_iter().collect();
-            Op::Insert { content: Content::Embed(Arc::new(embed)), attributes: attributes(*choice) }
+            Op::Insert { content: Content::Embed(embed), attributes: attributes(*choice) }
         }
         Step::Delete(length) => Op::Delete { length: usize::from(*length) },
         Step::DeleteFar(length) => Op::Delete { length: *length },

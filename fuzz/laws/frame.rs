@@ -1,7 +1,5 @@
 // What holds for every text frame, whoever sent it. The fuzz target `frame` and `tests/frames.rs` both run this.
 
-use std::sync::Arc;
-
 use scriptorium::{
     domain::{ClientId, CommentCommand, DocumentId, PositionEncoding},
     protocol::{
@@ -125,7 +123,7 @@ fn document() -> RichText {
     let whole: Delta = Delta::new()
         .insert("hello \u{1F600} wor", Attributes::NONE)
         .insert("ld\u{10190}", bold.clone())
-        .embed(Arc::new(image), bold)
+        .embed(image, bold)
         .insert("e\u{301}\n\u{1F469}\u{200D}x y z", Attributes::NONE);
     RichText::from_delta(&whole).expect("only inserts")
 }

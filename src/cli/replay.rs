@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -95,21 +96,33 @@ impl Replay {
             Format::Markdown => output::exactly(&formats::to_markdown(content))?,
             Format::Html => output::exactly(&formats::to_html(content, self.document.as_str()))?,
             Format::Delta => output::json(&OpsJson(delta().ops()))?,
-            Format::Json => output::json(&json!({
-                "id": self.document.as_str(),
-                "version": document.version(),
-                "seq": document.seq().0,
-                "content": content.text(),
-                "delta": OpsJson(delta().ops()),
-                "metadata": {
+            Format::Json => output::json(&Printed {
+                id: self.document.as_str(),
+                version: document.version().0,
+                seq: document.seq().0,
+                content: &content.text(),
+                delta: OpsJson(delta().ops()),
+                metadata: json!({
                     "word_count": content.word_count(),
                     "last_modified": document.last_modified().map(|at| at.to_string()),
-                },
-                "comments": document.comments().threads().into_iter().map(thread_as_json).collect::<Value>(),
-            }))?,
+                }),
+                comments: document.comments().threads().into_iter().map(thread_as_json).collect(),
+            })?,
         }
         Ok(())
     }
+}
+
+/// Everything that is known of a document. Not a [`Value`], in which the fields of embeds would lose their order.
+#[derive(Serialize)]
+struct Printed<'a> {
+    id: &'a str,
+    version: u64,
+    seq: u64,
+    content: &'a str,
+    delta: OpsJson<'a>,
+    metadata: Value,
+    comments: Value,
 }
 
 /// A thread; its position counts UTF-16 units.

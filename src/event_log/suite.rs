@@ -235,7 +235,8 @@ pub(super) async fn attributes_and_embeds_come_back_exactly(log: EventLog) {
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect();
-    let embed = Arc::new(json!({"image": "u", "n": 5e-324}).as_object().unwrap().clone());
+    let fields = [("n", json!(5e-324)), ("image", json!("u"))].map(|(name, value)| (name.to_owned(), value));
+    let embed: crate::text::Embed = fields.into_iter().collect();
     let applied =
         Delta::new().format(3, attributes.clone()).embed(embed.clone(), attributes).embed(embed, Attributes::NONE);
     let event = NewEvent { event: edited(applied.clone()), ..typed(0, "m", "") };

@@ -81,7 +81,7 @@ impl Piece<'_> {
     /// What makes two of them the same. No text is what an embed's is: it would be several pieces.
     fn token(&self) -> String {
         match self.embed {
-            Some(embed) => format!("\u{fffc}{}", serde_json::Value::Object((**embed).clone())),
+            Some(embed) => format!("\u{fffc}{}", serde_json::to_string(embed).unwrap_or_default()),
             None => self.text.to_owned(),
         }
     }

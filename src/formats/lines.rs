@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::text::{Attributes, Delta, RichText, Utf16};
+use crate::text::{Attributes, Delta, RichText, Utf16, with_line_feeds};
 
 use super::address::{is_safe_link, is_safe_picture};
 
@@ -152,11 +152,20 @@ pub(super) fn to_delta(lines: Vec<Line>) -> Delta<Utf16> {
         for Run { what, marks } in runs {
             let mut attributes = marks.attributes();
             delta = match what {
-                What::Text(text) => delta.insert(text, attributes.into_iter().collect()),
+                What::Text(text) => {
+                    // Formats that name characters by their numbers can name a line end.
+                    let text = with_line_feeds(&text);
+                    let attributes: Attributes = attributes.into_iter().collect();
+                    let mut pieces = text.split('\n');
+                    let first = pieces.next().unwrap_or_default();
+                    pieces.fold(delta.insert(first, attributes.clone()), |delta, piece| {
+                        delta.insert("\n", block.clone().attributes()).insert(piece, attributes.clone())
+                    })
+                }
                 What::Picture { address, alt } => {
                     attributes.extend(alt.map(|alt| ("alt".to_owned(), alt.into())));
                     let embed = [("image".to_owned(), address.into())].into_iter().collect();
-                    delta.embed(std::sync::Arc::new(embed), attributes.into_iter().collect())
+                    delta.embed(embed, attributes.into_iter().collect())
                 }
             };
         }

@@ -6,6 +6,8 @@ pub mod frames;
 pub mod history;
 mod json;
 pub mod schema;
+mod whole;
 
 pub use error::{ErrorCode, ErrorJson, Refusal};
 pub use json::OpsJson;
+pub use whole::{Natural, Whole};

@@ -120,7 +120,7 @@ impl FromIterator<(String, Value)> for Attributes {
 
 /// Whether two JSON values are the same to JavaScript: all numbers are doubles, the order of an object's
 /// keys does not matter.
-fn values_equal(a: &Value, b: &Value) -> bool {
+pub(super) fn values_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| values_equal(a, b)),
         (Value::Object(a), Value::Object(b)) => objects_equal(a, b),
@@ -129,7 +129,7 @@ fn values_equal(a: &Value, b: &Value) -> bool {
 }
 
 /// See [`values_equal`].
-pub(super) fn objects_equal(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+fn objects_equal(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| values_equal(a, b)))
 }
 

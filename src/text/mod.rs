@@ -9,6 +9,7 @@ mod algebra;
 mod attributes;
 mod cursor;
 mod delta;
+mod embed;
 mod footprint;
 mod op;
 mod rich_text;
@@ -18,11 +19,12 @@ mod unit;
 
 pub use attributes::Attributes;
 pub use delta::Delta;
+pub use embed::Embed;
 pub use footprint::{Carried, Footprint};
-pub use op::{Content, Embed, Op};
+pub use op::{Content, Op};
 pub use rich_text::{EditError, RichText, Span};
 pub use splice::Splice;
-pub use string::Text;
+pub use string::{Text, with_line_feeds};
 pub use unit::{CodePoints, Unit, Utf16};
 
 /// Who keeps its place when two concurrent changes meet at one position.

@@ -1,6 +1,6 @@
 //! Text that is cheap to clone, to slice and to extend, and knows its length in either unit.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{Unit, unit::Size};
 
@@ -23,6 +23,11 @@ pub struct Text {
 enum Repr {
     Inline { length: u8, bytes: [u8; INLINE] },
     Shared { string: Arc<String>, start: u32, end: u32 },
+}
+
+/// A text whose lines end with a line feed each, also where they ended with a carriage return, or with both.
+pub fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
 }
 
 impl Text {

@@ -3,16 +3,16 @@
 //! `5` keeps 5 units, `-5` deletes them, `"text"` inserts text. With attributes, or for an embed, a list:
 //! `[5,{"bold":true}]`, `["text",{"bold":true}]`, `[{"image":"u"}]`, `[{"image":"u"},{"alt":"a"}]`.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeSeed, SeqAccess, Visitor, value::MapAccessDeserializer},
     ser::{SerializeSeq, SerializeTuple},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::text::{Attributes, Content, Delta, Op, Text, Unit};
+use crate::text::{Attributes, Content, Delta, Embed, Op, Text, Unit};
 
 /// The text of a list that begins with `tag` and goes on with the ops of a delta.
 pub(super) fn tagged<U: Unit>(tag: &str, delta: &Delta<U>) -> serde_json::Result<String> {
@@ -93,7 +93,7 @@ impl Serialize for Written<'_> {
             }
             Op::Insert { content: Content::Embed(embed), attributes } => {
                 let mut list = serializer.serialize_seq(None)?;
-                list.serialize_element(&**embed)?;
+                list.serialize_element(embed)?;
                 if !attributes.is_empty() {
                     list.serialize_element(&Named(attributes))?;
                 }
@@ -198,8 +198,8 @@ impl<'de> Visitor<'de> for Bare {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Op, A::Error> {
-        let embed = Map::<String, Value>::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(insert(Content::Embed(Arc::new(embed))))
+        let embed = Embed::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(insert(Content::Embed(embed)))
     }
 }
 

@@ -99,7 +99,7 @@ impl Wish {
             edit = edit.retain(skip);
             edit = match part {
                 Part::Insert(length) => edit.insert("x".repeat(*length), Attributes::NONE),
-                Part::Embed => edit.embed(Arc::new(json!({"image": "u"}).as_object().unwrap().clone()), bold.clone()),
+                Part::Embed => edit.embed([("image".to_owned(), json!("u"))].into_iter().collect(), bold.clone()),
                 Part::Delete(length) | Part::Format(length) if left == 0 || *length == 0 => edit,
                 Part::Delete(length) => edit.delete((*length).min(left)),
                 Part::Format(length) => edit.format((*length).min(left), bold.clone()),

@@ -9,15 +9,17 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, Version},
     protocol::{
-        ErrorCode, Refusal,
+        ErrorCode, Natural, Refusal,
         schema::{Id, Name},
     },
+    text::{Delta, Utf16},
 };
 
 use super::{
     EditLimits, SentOperation, Token,
     comment::{CommentKind, CommentMessage},
-    operation::{WireOperation, whole},
+    content::{Rules, whole},
+    operation::{WireComponent, WireOperation, read_state},
     presence::{CursorData, CursorMessage, TypingData, TypingMessage},
     system::read_token,
 };
@@ -108,10 +110,10 @@ struct Envelope<'a> {
 pub(super) struct EditData {
     operation: WireOperation,
     #[schemars(with = "Option<Version>")]
-    version: Option<u64>,
+    version: Option<Natural>,
     /// Another name for `version`.
     #[schemars(with = "Option<Version>")]
-    base_version: Option<u64>,
+    base_version: Option<Natural>,
     /// The client's own edit before this one: should that one have been refused, this one is too.
     #[schemars(with = "Option<Name>")]
     after: Option<String>,
@@ -124,7 +126,7 @@ pub(super) struct EditData {
 #[schemars(rename = "DocumentSyncRequest")]
 pub(super) struct SyncData {
     #[schemars(with = "Option<Version>")]
-    since: Option<u64>,
+    since: Option<Natural>,
     #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
@@ -163,7 +165,7 @@ impl Reader {
         frame: &'a str,
         read: ReadEvent<E>,
     ) -> Result<impl Iterator<Item = Result<ClientMessage<E>, Refusal>> + 'a, Refusal> {
-        check_depth(frame)?;
+        check_depth(frame, DEEPEST)?;
         let envelopes = if frame.trim_start().starts_with('[') {
             let all: Vec<&RawValue> = serde_json::from_str(frame).map_err(|error| invalid_json(&error))?;
             all.into_iter().map(RawValue::get).collect()
@@ -216,7 +218,7 @@ impl Reader {
     fn read_sync(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
         let sync: SyncData = read(data.get(), "data")?;
         self.check_document(sync.document_id.as_deref())?;
-        Ok(ClientEvent::Sync { since: sync.since.map(Version) })
+        Ok(ClientEvent::Sync { since: sync.since.map(Version::from) })
     }
 
     fn read_cursor(&self, data: &RawValue) -> Result<ClientEvent, Refusal> {
@@ -243,18 +245,18 @@ impl Reader {
 }
 
 /// The version that a message refers to, under either of its names.
-pub(super) fn base(version: Option<u64>, base_version: Option<u64>) -> Result<Option<Version>, Refusal> {
+pub(super) fn base(version: Option<Natural>, base_version: Option<Natural>) -> Result<Option<Version>, Refusal> {
     match (version, base_version) {
         (Some(version), Some(base)) if version != base => {
             Err(Refusal::invalid("data.base_version", "the same as `version`, of which it is another name"))
         }
-        (version, base) => Ok(version.or(base).map(Version)),
+        (version, base) => Ok(version.or(base).map(Version::from)),
     }
 }
 
 /// Reads an edit that came without an envelope, in UTF-16 units.
 pub fn read_edit(data: Arc<RawValue>, limits: &EditLimits) -> Result<EditMessage, Refusal> {
-    check_depth(data.get())?;
+    check_depth(data.get(), DEEPEST)?;
     let edit: EditData = read(data.get(), "data")?;
     edit_message(edit, data, PositionEncoding::Utf16, limits)
 }
@@ -269,14 +271,23 @@ fn edit_message(
         return Err(Refusal::invalid("data.version", "the last version that this client has received"));
     };
     let after = parse_message_id(edit.after.as_deref(), "data.after")?;
-    let (operation, end) = read_operation(edit.operation, encoding, limits)?;
+    let (operation, end) = read_operation(edit.operation, encoding, Rules::Edit(limits))?;
     Ok(EditMessage { operation, end, base, after, received })
+}
+
+/// Reads a whole document from the list of its inserts. What many edits have built may be larger than one may be, but
+/// its values are nested no deeper.
+pub fn read_document(ops: &str) -> Result<Delta<Utf16>, Refusal> {
+    // The list and the component around a value.
+    check_depth(ops, DEEPEST + 2)?;
+    let ops: Vec<WireComponent> = read(ops, "delta")?;
+    read_state(ops, "delta")
 }
 
 /// Reads the operation of an edit that the log has, from `data` as it was sent. `None` if it is not one.
 pub fn read_sent(received: &RawValue, encoding: PositionEncoding) -> Option<SentOperation> {
     let operation = serde_json::from_str::<EditData>(received.get()).ok()?.operation;
-    read_operation(operation, encoding, &EditLimits::NONE).ok().map(|(sent, _)| sent)
+    read_operation(operation, encoding, Rules::Recorded).ok().map(|(sent, _)| sent)
 }
 
 /// Whether a message says the same as an earlier one, however it is written: equal as JSON values.
@@ -288,12 +299,12 @@ pub fn is_same_json(one: &RawValue, other: &RawValue) -> bool {
 fn read_operation(
     operation: WireOperation,
     encoding: PositionEncoding,
-    limits: &EditLimits,
+    rules: Rules<'_>,
 ) -> Result<(SentOperation, usize), Refusal> {
     const PATH: &str = "data.operation";
     match encoding {
-        PositionEncoding::Utf16 => operation.read(PATH, limits).map(|it| (SentOperation::Utf16(it.delta), it.end)),
-        PositionEncoding::Utf32 => operation.read(PATH, limits).map(|it| (SentOperation::CodePoints(it.delta), it.end)),
+        PositionEncoding::Utf16 => operation.read(PATH, rules).map(|it| (SentOperation::Utf16(it.delta), it.end)),
+        PositionEncoding::Utf32 => operation.read(PATH, rules).map(|it| (SentOperation::CodePoints(it.delta), it.end)),
     }
 }
 
@@ -367,9 +378,9 @@ fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-fn check_depth(frame: &str) -> Result<(), Refusal> {
+fn check_depth(frame: &str, deepest: usize) -> Result<(), Refusal> {
     // Almost every frame has too few brackets to be deep; only the others are walked.
-    if frame.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= DEEPEST {
+    if frame.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= deepest {
         return Ok(());
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -382,9 +393,9 @@ fn check_depth(frame: &str) -> Result<(), Refusal> {
             (false, b']' | b'}') => depth = depth.saturating_sub(1),
             _ => (),
         }
-        if depth > DEEPEST {
-            let message = format!("JSON nested deeper than {DEEPEST} levels");
-            return Err(Refusal::new(ErrorCode::InvalidJson, message).with("limit", DEEPEST));
+        if depth > deepest {
+            let message = format!("JSON nested deeper than {deepest} levels");
+            return Err(Refusal::new(ErrorCode::InvalidJson, message).with("limit", deepest));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::{
     domain::{CommentCommand, CommentId, IdError, Named, Stretch, ThreadId, Version},
     protocol::{
-        Refusal,
+        Natural, Refusal,
         schema::{Id, Place},
     },
 };
@@ -75,9 +75,9 @@ pub const QUOTE: usize = 1_000;
 pub(super) struct AddedData {
     comment: AddedComment,
     #[schemars(with = "Option<Version>")]
-    version: Option<u64>,
+    version: Option<Natural>,
     #[schemars(with = "Option<Version>")]
-    base_version: Option<u64>,
+    base_version: Option<Natural>,
     #[schemars(with = "Option<Id>")]
     document_id: Option<String>,
 }
@@ -101,9 +101,9 @@ pub(super) struct AddedComment {
 #[schemars(rename = "StretchSent")]
 pub(super) struct PositionData {
     #[schemars(with = "Place")]
-    start: u32,
+    start: Natural,
     #[schemars(with = "Place")]
-    end: u32,
+    end: Natural,
 }
 
 /// A comment is changed.
@@ -219,9 +219,11 @@ fn content(content: String, path: &str) -> Result<Arc<str>, Refusal> {
     if fits { Ok(content.into()) } else { Err(Refusal::invalid(path, "1 to 10000 characters")) }
 }
 
-fn stretch(PositionData { start, end }: PositionData) -> Result<Stretch, Refusal> {
+fn stretch(PositionData { start: Natural(start), end: Natural(end) }: PositionData) -> Result<Stretch, Refusal> {
     if start < end {
-        return Ok(Stretch { start: start as usize, end: end as usize });
+        // A place beyond all documents is beyond this one.
+        let place = |place: u64| usize::try_from(place.min(u32::MAX.into())).unwrap_or(usize::MAX);
+        return Ok(Stretch { start: place(start), end: place(end) });
     }
     Err(Refusal::operation("data.comment.position", "a comment is about some text: `start` must be before `end`"))
 }

@@ -3,7 +3,12 @@
 mod client;
 mod comment;
 mod comment_event;
+mod content;
+#[cfg(test)]
+mod content_tests;
 mod events;
+#[cfg(test)]
+mod number_tests;
 mod operation;
 mod presence;
 mod replay;
@@ -11,14 +16,15 @@ mod server;
 mod steps;
 mod system;
 
-pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_edit, read_sent};
+pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_document, read_edit, read_sent};
 pub use comment::{CommentKind, CommentMessage, QUOTE};
 pub(super) use comment_event::CommentsJson;
 pub use comment_event::{
     AnchorJson, AnchorsJson, CommentAck, CommentList, ListedComment, ListedCommentJson, comment_ack, comment_event,
 };
+pub use content::EditLimits;
 pub use events::{Event, From, events, watchers_events};
-pub use operation::{EditLimits, SentOperation, WireOperation};
+pub use operation::{SentOperation, WireOperation};
 pub use presence::{
     ActiveUser, ActiveUserJson, CursorMessage, ProfileJson, Selection, TypingMessage, cursor_update, typing_indicator,
     user_joined, user_left,

@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 use crate::{
     domain::{ClientId, Cursor, Moved, Profile, Typed, UserId, Version},
     protocol::{
-        Refusal,
+        Natural, Refusal, Whole,
         schema::{Id, Name, Place, Time},
     },
 };
 
 use super::{
     client::read,
-    operation::Count,
+    operation::at_least_zero,
     server::{Told, encode},
 };
 
@@ -46,7 +46,7 @@ pub struct TypingMessage {
 pub(super) struct CursorData {
     cursor: WireCursor,
     #[schemars(with = "Option<Version>")]
-    version: Option<u64>,
+    version: Option<Natural>,
     #[schemars(with = "Option<Id>")]
     pub(super) document_id: Option<String>,
 }
@@ -55,15 +55,15 @@ pub(super) struct CursorData {
 #[schemars(rename = "Cursor")]
 struct WireCursor {
     #[schemars(with = "Place")]
-    position: Count,
+    position: Whole,
     #[schemars(with = "Option<Selection>")]
     selection: Option<WireSelection>,
 }
 
 #[derive(Deserialize)]
 struct WireSelection {
-    start: Count,
-    end: Count,
+    start: Whole,
+    end: Whole,
 }
 
 /// Whether the user of a client types.
@@ -72,9 +72,9 @@ struct WireSelection {
 pub(super) struct TypingData {
     is_typing: bool,
     #[schemars(with = "Option<Place>")]
-    position: Option<Count>,
+    position: Option<Whole>,
     #[schemars(with = "Option<Version>")]
-    version: Option<u64>,
+    version: Option<Natural>,
     #[schemars(with = "Option<Id>")]
     pub(super) document_id: Option<String>,
 }
@@ -85,7 +85,7 @@ impl CursorData {
     }
 
     pub(super) fn check(self) -> Result<CursorMessage, Refusal> {
-        let place = |path: &str, count: Count| count.at_least_zero(&format!("data.cursor.{path}"));
+        let place = |path: &str, count: Whole| at_least_zero(count, &format!("data.cursor.{path}"));
         let selection = match self.cursor.selection {
             Some(WireSelection { start, end }) => {
                 Some((place("selection.start", start)?, place("selection.end", end)?))
@@ -93,7 +93,7 @@ impl CursorData {
             None => None,
         };
         let cursor = Cursor { position: place("position", self.cursor.position)?, selection };
-        Ok(CursorMessage { cursor, version: self.version.map(Version) })
+        Ok(CursorMessage { cursor, version: self.version.map(Version::from) })
     }
 }
 
@@ -103,8 +103,8 @@ impl TypingData {
     }
 
     pub(super) fn check(self) -> Result<TypingMessage, Refusal> {
-        let position = self.position.map(|count| count.at_least_zero("data.position")).transpose()?;
-        Ok(TypingMessage { is_typing: self.is_typing, position, version: self.version.map(Version) })
+        let position = self.position.map(|count| at_least_zero(count, "data.position")).transpose()?;
+        Ok(TypingMessage { is_typing: self.is_typing, position, version: self.version.map(Version::from) })
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     domain::{ClientId, MessageId, Timestamp, Version},
     protocol::{
-        Refusal,
+        Natural, Refusal,
         schema::{Id, Time},
     },
 };
@@ -85,7 +85,7 @@ impl Speed {
 #[schemars(extend("oneOf" = [{"required": ["version"]}, {"required": ["time"]}]))]
 pub(super) struct SeekData {
     #[schemars(with = "Option<Version>")]
-    version: Option<u64>,
+    version: Option<Natural>,
     #[schemars(with = "Option<Time>")]
     time: Option<String>,
     #[schemars(with = "Option<Id>")]
@@ -139,7 +139,7 @@ impl Reader {
         let SeekData { version, time, document_id } = read(data.get(), "data")?;
         self.check_document(document_id.as_deref())?;
         match (version, time) {
-            (Some(version), None) => Ok(Sought::Version(Version(version))),
+            (Some(version), None) => Ok(Sought::Version(version.into())),
             (None, Some(time)) => Timestamp::parse_rfc3339(&time)
                 .map(Sought::Moment)
                 .map_err(|_| Refusal::invalid("data.time", "a time like 2026-11-21T10:20:10Z")),

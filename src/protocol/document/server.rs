@@ -10,7 +10,7 @@ use super::presence::ActiveUser;
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, UserId, Version},
     protocol::{
-        Refusal,
+        Natural, Refusal,
         error::ErrorJson,
         json::OpsJson,
         schema::{Id, InsertOp, Name, Place, Time},
@@ -303,10 +303,10 @@ pub fn position_sent(received: &RawValue) -> Option<u64> {
     }
     #[derive(serde::Deserialize)]
     struct Operation {
-        position: Option<serde_json::Number>,
+        position: Option<Natural>,
     }
     let data: Data = serde_json::from_str(received.get()).ok()?;
-    data.operation.position?.as_u64()
+    data.operation.position.map(|Natural(position)| position)
 }
 
 impl Told for ErrorJson<'_> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::protocol::{
+    Natural,
     document::WireOperation,
     schema::{Id, InsertOp, Name},
 };
@@ -35,7 +36,7 @@ pub struct EditJson {
     pub operation: Box<RawValue>,
     /// The version that its positions refer to.
     #[schemars(with = "crate::domain::Version")]
-    pub version: u64,
+    pub version: Natural,
     /// A name for this request, with which sending it again is safe; or the header `Idempotency-Key`.
     #[schemars(with = "Option<Name>")]
     pub message_id: Option<String>,
@@ -47,7 +48,7 @@ pub struct EditJson {
 pub struct RestoreJson {
     /// Which.
     #[schemars(with = "crate::domain::Version")]
-    pub version: u64,
+    pub version: Natural,
     /// A name for this request, with which sending it again is safe; or the header `Idempotency-Key`.
     #[schemars(with = "Option<Name>")]
     pub message_id: Option<String>,

@@ -14,11 +14,11 @@ use crate::{
     live::Task,
     projection::Document,
     protocol::{
-        OpsJson,
-        document::{EditLimits, EditMessage, SentOperation, read_edit},
+        document::{EditMessage, SentOperation},
         history::RichTextJson,
     },
     server::problem::{Code, Problem},
+    text::{Attributes, Delta, Utf16, with_line_feeds},
 };
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
     body::content_type,
     query::bad,
     reading,
-    writing::{needed_message_id, order, problem_of_refusal, raw, serve, unusable, written},
+    writing::{document, needed_message_id, order, raw, serve, to_json, unusable, written},
 };
 
 /// What a document is given out or taken in as.
@@ -93,8 +93,8 @@ fn write(id: &DocumentId, document: &Document, format: Format) -> String {
         Format::Text => content.text(),
         Format::Markdown => formats::to_markdown(content),
         Format::Html => formats::to_html(content, id.as_str()),
-        Format::Delta => json!(RichTextJson(content)).to_string(),
-        Format::Json => json!(reading::as_json(id, document)).to_string(),
+        Format::Delta => to_json(&RichTextJson(content)),
+        Format::Json => to_json(&reading::as_json(id, document)),
     }
 }
 
@@ -116,9 +116,8 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let digest = format!("{:x}", Sha256::digest(body));
     let received = raw(json!({"import": {"format": format.row().0, "sha256": digest}}).to_string());
     let turn = ask.turn().await?;
-    let limits = EditLimits { components: usize::MAX, ..super::writing::limits(ask) };
     let body = body.clone();
-    let wanted = aside(move || read(&body, format, &limits)).await?;
+    let wanted = aside(move || read(&body, format)).await?;
     let before = match history::find(&ask.shared.log, id, When::Now).await {
         Ok(place) => Some(history::document(&ask.shared.log, &place, |_| ()).await?),
         Err(Untold::NoDocument) => None,
@@ -127,7 +126,6 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let is_new = before.is_none();
     let before = before.unwrap_or_default();
     let base = if is_new { Version(0) } else { before.version() };
-    let SentOperation::Utf16(wanted) = wanted.operation else { return Err(unusable("positions must count UTF-16")) };
     let change =
         aside(move || formats::change(before.content(), &wanted).map_err(|why| unusable(why.to_string()))).await?;
     drop(turn);
@@ -159,29 +157,23 @@ fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
 }
 
 /// The document in a body, as the inserts that make it.
-fn read(body: &[u8], format: Format, limits: &EditLimits) -> Result<EditMessage, Problem> {
+fn read(body: &[u8], format: Format) -> Result<Delta<Utf16>, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| unusable(format!("the body is not UTF-8: {error}")))?;
     let refused = |why: Unreadable| unusable(why.to_string());
     match format {
-        // What an edit may not have comes in by no other way either.
-        Format::Markdown => {
-            let delta = formats::from_markdown(text).map_err(refused)?;
-            inserts(&json!(OpsJson(delta.ops())).to_string(), false, limits)
-        }
-        Format::Html => {
-            let delta = formats::from_html(text).map_err(refused)?;
-            inserts(&json!(OpsJson(delta.ops())).to_string(), false, limits)
-        }
-        Format::Text => inserts(&json!([{"insert": text}]).to_string(), text.is_empty(), limits),
-        Format::Delta | Format::Json => {
-            let ops = ops(text)?;
-            inserts(ops.get(), false, limits)
-        }
+        Format::Markdown => formats::from_markdown(text).map_err(refused),
+        Format::Html => formats::from_html(text).map_err(refused),
+        Format::Text => Ok(plain(text)),
+        Format::Delta | Format::Json => from_json(text),
     }
 }
 
+fn plain(text: &str) -> Delta<Utf16> {
+    Delta::new().insert(&*with_line_feeds(text), Attributes::NONE)
+}
+
 /// A list of inserts, alone or in an object, or a document as it is given out.
-fn ops(text: &str) -> Result<Box<RawValue>, Problem> {
+fn from_json(text: &str) -> Result<Delta<Utf16>, Problem> {
     #[derive(Deserialize)]
     struct Whole {
         #[serde(alias = "ops")]
@@ -190,28 +182,13 @@ fn ops(text: &str) -> Result<Box<RawValue>, Problem> {
     }
     let failed = |error: serde_json::Error| super::writing::not_json(&error);
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map_err(failed);
+        return document(text);
     }
     match serde_json::from_str(text).map_err(failed)? {
-        Whole { delta: Some(ops), .. } => Ok(ops),
-        Whole { content: Some(text), .. } if text.is_empty() => {
-            Ok(RawValue::from_string("[]".to_owned()).map_err(failed)?)
-        }
-        Whole { content: Some(text), .. } => {
-            RawValue::from_string(json!([{"insert": text}]).to_string()).map_err(failed)
-        }
+        Whole { delta: Some(ops), .. } => document(ops.get()),
+        Whole { content: Some(text), .. } => Ok(plain(&text)),
         Whole { .. } => Err(unusable("a document has `delta`, `ops` or `content`")),
     }
-}
-
-fn inserts(ops: &str, is_empty: bool, limits: &EditLimits) -> Result<EditMessage, Problem> {
-    let ops = if is_empty { "[]" } else { ops };
-    let data = raw(format!(r#"{{"operation":{{"type":"delta","ops":{ops}}},"version":0}}"#));
-    let edit = read_edit(data, limits).map_err(|refusal| problem_of_refusal(&refusal))?;
-    if edit.end > 0 {
-        return Err(unusable("a document must consist of inserts: there is no text before it"));
-    }
-    Ok(edit)
 }
 
 /// Does what may take long where nobody else waits for it.

@@ -17,10 +17,11 @@ use crate::{
     live::{Done, Order, Restore, Task},
     protocol::{
         ErrorCode, OpsJson, Refusal,
-        document::{EditLimits, EditMessage, read_edit},
+        document::{EditLimits, EditMessage, SentOperation, read_document, read_edit},
         history::{CreateJson, EditJson, RestoreJson, WrittenJson},
     },
     server::problem::{Code, Problem},
+    text::{Attributes, Delta, Utf16, with_line_feeds},
 };
 
 use super::{
@@ -41,16 +42,29 @@ pub(super) async fn create(ask: &Ask, body: &Bytes) -> Answer {
     };
     ask.check(&id, Permission::Write)?;
     let message_id = message_id.unwrap_or_else(made_up);
-    let operation = match (content, delta) {
+    let (delta, operation) = match (content, delta) {
         (Some(_), Some(_)) => return Err(unusable("`content` and `delta` exclude each other")),
-        (Some(text), None) if !text.is_empty() => json!({"type": "insert", "position": 0, "content": text}).to_string(),
-        (None, Some(ops)) => format!(r#"{{"type":"delta","ops":{ops}}}"#),
-        (Some(_) | None, None) => r#"{"type":"delta","ops":[]}"#.to_owned(),
+        (Some(text), None) if !text.is_empty() => {
+            let text = with_line_feeds(&text);
+            let operation = json!({"type": "insert", "position": 0, "content": text}).to_string();
+            (Delta::new().insert(&*text, Attributes::NONE), operation)
+        }
+        (None, Some(ops)) => {
+            let delta = document(ops.get())?;
+            // The record says what was made: a carriage return would be in it and not in the document.
+            let is_plain = !["\\r", "\\u000"].iter().any(|it| ops.get().contains(it));
+            let written = if is_plain { ops.to_string() } else { to_json(&OpsJson(delta.ops())) };
+            (delta, format!(r#"{{"type":"delta","ops":{written}}}"#))
+        }
+        (Some(_) | None, None) => (Delta::new(), r#"{"type":"delta","ops":[]}"#.to_owned()),
     };
-    let edit = edit_message(&operation, Version(0), limits(ask))?;
-    if edit.end > 0 {
-        return Err(unusable("`delta` must consist of inserts: there is no text before it"));
-    }
+    let edit = EditMessage {
+        operation: SentOperation::Utf16(delta),
+        end: 0,
+        base: Version(0),
+        after: None,
+        received: received(&operation, Version(0)),
+    };
     let order = order(ask, message_id, Arc::clone(&edit.received), Task::Create(edit));
     let done = serve(ask, &id, order.clone()).await?;
     let mut response = written(&id, &order, &done);
@@ -62,7 +76,7 @@ pub(super) async fn create(ask: &Ask, body: &Bytes) -> Answer {
 pub(super) async fn edit(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let EditJson { operation, version, message_id } = read(body)?;
     let message_id = needed_message_id(&ask.headers, message_id.as_deref())?;
-    let edit = edit_message(operation.get(), Version(version), limits(ask))?;
+    let edit = edit_message(operation.get(), version.into(), limits(ask))?;
     let order = order(ask, message_id, Arc::clone(&edit.received), Task::Edit(edit));
     let done = serve(ask, id, order.clone()).await?;
     Ok(written(id, &order, &done))
@@ -71,11 +85,12 @@ pub(super) async fn edit(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
 /// `POST /v1/documents/{id}/restore`: a version comes back, as a new one.
 pub(super) async fn restore(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let RestoreJson { version, message_id } = read(body)?;
+    let version = Version::from(version);
     let message_id = needed_message_id(&ask.headers, message_id.as_deref())?;
     let log = &ask.shared.log;
     let turn = ask.turn().await?;
     let now = history::find(log, id, When::Now).await?;
-    let place = history::find(log, id, When::Version(Version(version))).await.map_err(|why| match why {
+    let place = history::find(log, id, When::Version(version)).await.map_err(|why| match why {
         Untold::Ahead { .. } => Problem::new(Code::VersionAhead, why.to_string()),
         Untold::NoDocument | Untold::Forgotten { .. } | Untold::Unread(_) => why.into(),
     })?;
@@ -124,8 +139,21 @@ pub(super) fn limits(ask: &Ask) -> EditLimits {
 
 /// Reads an operation as it would come in a message.
 fn edit_message(operation: &str, version: Version, limits: EditLimits) -> Result<EditMessage, Problem> {
-    let data = raw(format!(r#"{{"operation":{operation},"version":{version}}}"#));
-    read_edit(data, &limits).map_err(|refusal| problem_of_refusal(&refusal))
+    read_edit(received(operation, version), &limits).map_err(|refusal| problem_of_refusal(&refusal))
+}
+
+/// An edit as it would come in a message.
+fn received(operation: &str, version: Version) -> Arc<RawValue> {
+    raw(format!(r#"{{"operation":{operation},"version":{version}}}"#))
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("all keys are strings")
+}
+
+/// Reads a whole document from the list of its inserts.
+pub(super) fn document(ops: &str) -> Result<Delta<Utf16>, Problem> {
+    read_document(ops).map_err(|refusal| problem_of_refusal(&refusal))
 }
 
 pub(super) fn raw(json: String) -> Arc<RawValue> {

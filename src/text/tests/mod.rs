@@ -6,8 +6,6 @@ mod model;
 mod oracle;
 mod tree;
 
-use std::sync::Arc;
-
 use proptest::{prelude::*, sample::select, test_runner::Config};
 use serde_json::json;
 
@@ -46,8 +44,7 @@ fn any_attributes() -> impl Strategy<Value = Attributes> {
 }
 
 fn embed(name: &str) -> Embed {
-    let map = [("image".to_owned(), json!(name))];
-    Arc::new(map.into_iter().collect())
+    [("image".to_owned(), json!(name))].into_iter().collect()
 }
 
 fn any_content() -> impl Strategy<Value = Content> {

@@ -1,6 +1,6 @@
 //! Quill itself decides: the answers of quill-delta 5.1.0 that `tests/fixtures/quill/generate.mjs` wrote down.
 
-use std::{fs::File, io::Read, sync::Arc};
+use std::{fs::File, io::Read};
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -23,7 +23,9 @@ fn op(op: &Value) -> Op {
     let attributes: Attributes = pairs.map(|(name, value)| (name.clone(), value.clone())).collect();
     match (&op["insert"], &op["retain"], &op["delete"]) {
         (Value::String(text), ..) => Op::Insert { content: Content::Text(text.as_str().into()), attributes },
-        (Value::Object(embed), ..) => Op::Insert { content: Content::Embed(Arc::new(embed.clone())), attributes },
+        (Value::Object(embed), ..) => {
+            Op::Insert { content: Content::Embed(embed.clone().into_iter().collect()), attributes }
+        }
         (_, retain @ Value::Number(_), _) => Op::Retain { length: length(retain), attributes },
         (.., delete) => Op::Delete { length: length(delete) },
     }

@@ -1,7 +1,7 @@
 //! Documents in the formats of others, over HTTP.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::support::{
     rest::{Answer, answer},
@@ -15,6 +15,8 @@ on_every_database! {
     a_document_goes_out_in_every_format_and_comes_back_the_same
     an_import_is_one_version_that_changes_as_little_as_it_can
     what_cannot_be_taken_in_is_refused_and_changes_nothing
+    what_edits_have_built_comes_in_again_however_large_it_is
+    carriage_returns_come_in_as_line_feeds
 }
 
 const EXPORT: &str = "/v1/documents/team%2Fdoc/export";
@@ -140,4 +142,68 @@ async fn what_cannot_be_taken_in_is_refused_and_changes_nothing() {
     // What it was refused for does not keep its name from being used.
     assert_eq!(import(&writer, id, "text/plain", b"a".to_vec()).await.with(201)["version"], 1);
     assert_eq!(import(&writer, id, "text/plain", b"b".to_vec()).await.status, 409);
+}
+
+async fn what_edits_have_built_comes_in_again_however_large_it_is() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m0", 0, insert(0, "text\n"))).await;
+    for part in 0..3 {
+        let attributes: Map<String, Value> =
+            (0..90).map(|n| (format!("a{part}-{n}"), json!("x".repeat(120)))).collect();
+        let format = json!({"type": "format", "position": 0, "length": 4, "attributes": attributes});
+        commit(&mut ann, &edit(&format!("f{part}"), part + 1, format)).await;
+    }
+    let deep = (0..59).fold(json!(1), |inner, _| json!([inner]));
+    let embed = json!({"type": "insert", "position": 0, "embed": {"deep": deep}});
+    commit(&mut ann, &edit("e1", 4, embed)).await;
+    let ordered = r#"{"type":"operation","event":"document_edit","message_id":"e2","data":{"version":5,
+        "operation":{"type":"insert","position":0,"embed":{"video":"u","align":"left"}}}}"#;
+    ann.send_text(ordered).await;
+    assert_eq!(ann.expect("operation", "operation_ack").await["server_version"], 6);
+
+    for format in ["delta", "json"] {
+        let export = answer(server.ask(Method::GET, &format!("/v1/documents/doc/export?format={format}"))).await;
+        assert!(export.text.contains(r#"{"video":"u","align":"left"}"#), "{format}: fields keep their order");
+        let path = format!("/v1/documents/copy-{format}/import?format={format}&message_id=m1");
+        take(&server, &path, "application/json", export.text.clone()).await.with(201);
+        let copy = answer(server.ask(Method::GET, &format!("/v1/documents/copy-{format}/export?format=delta"))).await;
+        let whole = answer(server.ask(Method::GET, "/v1/documents/doc/export?format=delta")).await;
+        assert_eq!(copy.text, whole.text, "{format}");
+    }
+    let whole = server.look("/v1/documents/doc").await;
+    assert!(whole.text.contains(r#"{"video":"u","align":"left"}"#));
+    server.tell("/v1/documents", &json!({"id": "made", "delta": whole.json["delta"]})).await.with(201);
+    assert_eq!(server.look("/v1/documents/made").await.with(200)["delta"], whole.json["delta"]);
+    server.verify().await;
+}
+
+async fn carriage_returns_come_in_as_line_feeds() {
+    let server = Server::start().await;
+    for (kind, body) in [
+        ("text/plain", "a\r\nb\rc\n"),
+        ("text/markdown", "a\r\n\r\nb&#13;c\r\n"),
+        ("text/html", "<pre>a\r\nb&#13;c</pre>"),
+        ("application/json", r#"[{"insert":"a\r\nb\rc\n"}]"#),
+        ("application/json", r#"{"content":"a\r\nb\u000dc\n"}"#),
+    ] {
+        let path = "/v1/documents/doc/import?message_id=";
+        let id = format!("{path}{kind}-{}", body.len());
+        take(&server, &id, kind, body).await.with(201);
+        let delta = server.look("/v1/documents/doc").await.with(200);
+        assert_eq!(delta["content"], "a\nb\nc\n", "{kind}: {body}");
+    }
+    let by_content = json!({"id": "by-content", "content": "a\r\nb\rc\n", "message_id": "m1"});
+    let by_delta = json!({"id": "by-delta", "delta": [{"insert": "a\r"}, {"insert": "\nb\rc\n"}], "message_id": "m1"});
+    for body in [by_content, by_delta] {
+        server.tell("/v1/documents?user_id=ann", &body).await.with(201);
+        server.tell("/v1/documents?user_id=ann", &body).await.with(200);
+        let path = format!("/v1/documents/{}", body["id"].as_str().unwrap());
+        assert_eq!(server.look(&path).await.with(200)["content"], "a\nb\nc\n");
+    }
+    let mut ann = guest(&server, "doc", "ann").await;
+    ann.send(&edit("r1", 1, insert(0, "a\r\n"))).await;
+    let error = ann.expect_error("INVALID_OPERATION").await;
+    assert_eq!(error["details"]["path"], "data.operation.content");
+    server.verify().await;
 }

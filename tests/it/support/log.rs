@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
 };
 
 use scriptorium::text::{Attributes, Delta};
@@ -266,7 +265,7 @@ fn from_stored(body: &str) -> Delta {
             }
             Value::Number(length) => delta.delete(usize::try_from(-length.as_i64().unwrap()).unwrap()),
             Value::String(text) => delta.insert(text.as_str(), attributes),
-            embed => delta.embed(Arc::new(embed.as_object().unwrap().clone()), attributes),
+            embed => delta.embed(embed.as_object().unwrap().clone().into_iter().collect(), attributes),
         }
     })
 }

@@ -1,7 +1,5 @@
 //! Deltas as JSON and back, written down from the contract and not taken from the service.
 
-use std::sync::Arc;
-
 use scriptorium::text::{Attributes, Content, Delta, Op, Priority, Unit};
 use serde_json::{Map, Value, json};
 
@@ -65,7 +63,7 @@ fn insert<U: Unit>(delta: Delta<U>, content: &Value, attributes: Attributes) -> 
         .collect();
     match content {
         Value::String(text) => delta.insert(text.as_str(), attributes),
-        Value::Object(embed) => delta.embed(Arc::new(embed.clone()), attributes),
+        Value::Object(embed) => delta.embed(embed.clone().into_iter().collect(), attributes),
         other => panic!("no content: {other}"),
     }
 }
