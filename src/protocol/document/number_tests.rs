@@ -10,19 +10,19 @@ use crate::{
 
 /// Messages, with `#` in the place of every integer.
 const MESSAGES: [(&str, &str, &str); 9] = [
-    ("operation", "document_edit", r##"{"operation":{"type":"delete","position":#,"length":#},"version":#}"##),
-    ("operation", "document_edit", r##"{"operation":{"type":"insert","position":#,"content":"a"},"base_version":#}"##),
-    ("operation", "document_edit", r##"{"operation":{"type":"delta","ops":[{"retain":#},{"delete":#}]},"version":#}"##),
+    ("operation", "document_edit", r#"{"operation":{"type":"delete","position":#,"length":#},"version":#}"#),
+    ("operation", "document_edit", r#"{"operation":{"type":"insert","position":#,"content":"a"},"base_version":#}"#),
+    ("operation", "document_edit", r#"{"operation":{"type":"delta","ops":[{"retain":#},{"delete":#}]},"version":#}"#),
     (
         "operation",
         "document_edit",
-        r##"{"operation":{"type":"composite","operations":[{"type":"delete","position":#,"length":#}]},"version":#}"##,
+        r#"{"operation":{"type":"composite","operations":[{"type":"delete","position":#,"length":#}]},"version":#}"#,
     ),
-    ("comment", "comment_added", r##"{"comment":{"content":"c","position":{"start":0.0,"end":#}},"version":#}"##),
-    ("comment", "comment_added", r##"{"comment":{"content":"c","position":{"start":#,"end":9.0}},"base_version":#}"##),
-    ("system", "document_sync", r##"{"since":#}"##),
-    ("presence", "cursor_update", r##"{"cursor":{"position":#,"selection":{"start":#,"end":#}},"version":#}"##),
-    ("presence", "typing_indicator", r##"{"is_typing":true,"position":#,"version":#}"##),
+    ("comment", "comment_added", r#"{"comment":{"content":"c","position":{"start":0.0,"end":#}},"version":#}"#),
+    ("comment", "comment_added", r#"{"comment":{"content":"c","position":{"start":#,"end":9.0}},"base_version":#}"#),
+    ("system", "document_sync", r#"{"since":#}"#),
+    ("presence", "cursor_update", r#"{"cursor":{"position":#,"selection":{"start":#,"end":#}},"version":#}"#),
+    ("presence", "typing_indicator", r#"{"is_typing":true,"position":#,"version":#}"#),
 ];
 
 fn reader() -> Reader {
