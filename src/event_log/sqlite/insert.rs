@@ -62,7 +62,10 @@ pub(super) async fn write(
         trips.add(chunk, (BEGIN_STREAMS, "(?,?,?,?,?,?)", ""), |to, row| bind_begun(to, row))?;
     }
     for chunk in chunks(&moved) {
-        trips.add(chunk, MOVE_STREAMS, bind_moved)?;
+        match chunk {
+            [_] => trips.add(chunk, (MOVE_STREAM, "", ""), bind_moved_alone)?,
+            _ => trips.add(chunk, MOVE_STREAMS, bind_moved)?,
+        }
     }
     for chunk in chunks(events) {
         trips.add(chunk, (INTO_EVENTS, "(?,?,?,?,?,?,?)", ""), bind_event)?;
@@ -88,6 +91,10 @@ const MOVE_STREAMS: (&str, &str, &str) = (
 );
 const INTO_EVENTS: &str = "INSERT INTO events (stream,seq,version,message_id,recorded_at,body,cause) VALUES ";
 
+/// The same for one stream, without a list to go through: a fifth of the time of a small transaction.
+const MOVE_STREAM: &str =
+    "UPDATE streams SET seq=iif(name=? AND seq=? AND erased=0,?,NULL),version=?,recorded_at=?,erased=? WHERE id=?";
+
 type Bound = Result<(), sqlx::error::BoxDynError>;
 
 fn bind_begun(to: &mut SqliteArguments, row: &StreamRow<'_>) -> Bound {
@@ -101,6 +108,13 @@ fn bind_moved(to: &mut SqliteArguments, (row, before): &(&StreamRow<'_>, Seq)) -
     to.add(row.name.shared())?;
     to.add(signed(before.0))?;
     bind_head(to, row.head)
+}
+
+fn bind_moved_alone(to: &mut SqliteArguments, (row, before): &(&StreamRow<'_>, Seq)) -> Bound {
+    to.add(row.name.shared())?;
+    to.add(signed(before.0))?;
+    bind_head(to, row.head)?;
+    to.add(row.id)
 }
 
 fn bind_head(to: &mut SqliteArguments, head: Head) -> Bound {

@@ -120,10 +120,12 @@ impl Ground {
     }
 
     pub(crate) async fn database(&self) -> Database {
-        match &self.schema {
-            Some(schema) => Database::at(&schema.url()).await,
-            None => Database::of(&self.nodes[0]).await,
-        }
+        Database::at(&self.url()).await
+    }
+
+    /// The address of the database, past every proxy.
+    pub(super) fn url(&self) -> String {
+        self.schema.as_ref().map_or_else(|| self.nodes[0].database_url(), Schema::url)
     }
 
     /// Ends all connections of a node to the database; it can make new ones.

@@ -4,6 +4,7 @@ mod campaigns;
 mod contention;
 pub(crate) mod ground;
 mod hosts;
+mod interference;
 mod nats;
 mod one_file;
 mod people;
