@@ -94,7 +94,7 @@ impl App {
         let listener = TcpListener::bind(wanted.addresses()).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let documents = document_settings(&settings);
-        let node = Node::new(node_id(&settings, &log), &clock, settings.cluster.lease);
+        let node = Node::new(node_id(&settings), &clock, settings.cluster.lease);
         let kept = (settings.snapshots.clone(), settings.presence.clone());
         let live = Live::new(log.clone(), clock.clone(), (metrics.clone(), node), documents, kept);
         live.settle_in().await;
@@ -186,10 +186,9 @@ impl Running {
     }
 }
 
-/// The process that a database in a file belongs to needs no name; one of several gets one that nobody has.
-fn node_id(settings: &Settings, log: &EventLog) -> NodeId {
-    let made_up = || if log.is_shared() { Uuid::new_v4().to_string() } else { "only".to_owned() };
-    let id = settings.cluster.node_id.clone().unwrap_or_else(made_up);
+/// The name that the settings give, or one that no other process has.
+fn node_id(settings: &Settings) -> NodeId {
+    let id = settings.cluster.node_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     NodeId::parse(&id).expect("the settings were checked, and made up names are plain")
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     domain::NodeId,
-    event_log::{Life, LifeSign, StreamName},
+    event_log::{Known, Life, LifeSign, StreamName},
 };
 
 /// Every life, with where it has people.
@@ -19,7 +19,7 @@ impl Nodes {
         let last = self.0.keys().filter(|life| life.node == *node).map(|life| life.incarnation).max();
         let incarnation = last.map_or(at_least, |last| at_least.max(last + 1));
         let life = Life { node: node.clone(), incarnation };
-        self.0.insert(life.clone(), (LifeSign { life, beats: 0, lease }, BTreeSet::new()));
+        self.0.insert(life.clone(), (LifeSign { life, beats: 0, lease, known: Known::Nothing }, BTreeSet::new()));
         incarnation
     }
 

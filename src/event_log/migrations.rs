@@ -25,6 +25,11 @@ pub(super) const SQLITE: Migrations = of!("sqlite");
 pub(super) const POSTGRES: Migrations = of!("postgres");
 
 impl Migrations {
+    /// Whether a database has seen all of them.
+    pub(super) fn are_among(&self, applied: &[i64]) -> bool {
+        self.0.iter().all(|(version, ..)| applied.contains(version))
+    }
+
     /// Applies those that a database has not seen. It must be locked against others who do the same.
     pub(super) async fn bring_up_to_date(
         &self,
@@ -39,12 +44,11 @@ impl Migrations {
         if let Some(found) = applied.iter().copied().filter(|version| *version > known).max() {
             return Err(OpenError::Newer { database: database.to_owned(), found, known });
         }
-        let is_new = migrator.iter().any(|migration| !applied.contains(&migration.version));
-        let outcome = if is_new {
-            migrator.run_direct(None, connection, false).await
-        } else {
+        let outcome = if self.are_among(applied) {
             // What cannot be written, as a standby, is read all the same.
             same(&migrator, connection).await
+        } else {
+            migrator.run_direct(None, connection, false).await
         };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is sqlx's, and may grow")]
         outcome.map_err(|error| match error {

@@ -68,7 +68,7 @@ pub use error::{AppendError, Damaged, OpenError, ReadError, Unavailable, Unavail
 pub use feed::{Feed, Published, What};
 pub use kept::{Effort, Form, Projection, Tended};
 pub use memory_faults::{Asked, Fate};
-pub use nodes::{Life, LifeSign};
+pub use nodes::{Known, Life, LifeSign};
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEvent};
 pub use types::{

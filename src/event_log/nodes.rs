@@ -1,10 +1,13 @@
 //! The processes that share a log, and where each has people: what is needed to mark those as gone whose
 //! process ended without a goodbye.
 //!
-//! A life of a process proves itself by beats. Whoever watches one that does not grow them for as long as its
-//! lease says takes it for over; no clock of one machine is ever held against another's. One beat more is
-//! also how a life that seems over is claimed, so that only one clears up after it. And should it have been
+//! Processes on one SQLite file are on one machine, and its system tells which of them are alive (`sqlite/lives.rs`).
+//!
+//! On Postgres a life of a process proves itself by beats. Whoever watches one that does not grow them for as long as its
+//! lease says takes it for over; no clock of one machine is ever held against another's. And should it have been
 //! asleep only, it finds its own beat gone and begins a new life.
+//!
+//! On either, one beat more is how a life that is over is claimed, so that only one clears up after it.
 
 use std::time::Duration;
 
@@ -29,6 +32,19 @@ pub struct LifeSign {
     pub beats: u64,
     /// For how long one beat stands.
     pub lease: Duration,
+    /// What the system of this machine knows of it.
+    pub known: Known,
+}
+
+/// Whether a process is alive, as far as the log can tell without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It holds its lock.
+    Alive,
+    /// Nobody holds its lock: the process has ended.
+    Gone,
+    /// It may be on another machine. Only its beats tell.
+    Nothing,
 }
 
 impl EventLog {

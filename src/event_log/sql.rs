@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{postgres::PgRow, sqlite::SqliteRow};
 
 use super::{
-    Head, Life, LifeSign, Outline, Position, StreamName,
+    Head, Known, Life, LifeSign, Outline, Position, StreamName,
     port::{FeedRow, Key, Row, SnapshotRow},
 };
 use crate::domain::{NodeId, Seq, Timestamp, Version};
@@ -221,7 +221,8 @@ pub(super) fn snapshot(row: &impl Columns) -> sqlx::Result<SnapshotRow> {
 pub(super) fn life_sign(row: &impl Columns) -> sqlx::Result<LifeSign> {
     let node = NodeId::parse(row.text(0)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let life = Life { node, incarnation: row.count(1)? };
-    Ok(LifeSign { life, lease: Duration::from_micros(row.count(2)?), beats: row.count(3)? })
+    let (lease, beats) = (Duration::from_micros(row.count(2)?), row.count(3)?);
+    Ok(LifeSign { life, lease, beats, known: Known::Nothing })
 }
 
 /// Of [`STREAMS_OF_LIFE`] and [`UNFINISHED_ENDS`].

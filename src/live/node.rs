@@ -1,8 +1,9 @@
 //! Which process this is, and what becomes of the people of those that are no more.
 //!
 //! Every life of a process is in the log, with the documents where it has people. One that ended without a
-//! goodbye leaves them there; whoever notices (the same process when it starts again, or another one when the
-//! lease has run out) records that they have left. To do so twice changes nothing.
+//! goodbye leaves them there; whoever notices records that they have left. On a SQLite file that is the next process that
+//! starts or looks around, for the system tells which ones have ended. On Postgres it is the same process when it starts again, or
+//! another one when the lease has run out. To do so twice changes nothing.
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use tracing::{info, warn};
 use crate::{
     clock::Clock,
     domain::{ConnectionName, DocumentId, Left, MessageId, NodeId, PresenceEvent},
-    event_log::{Life, LifeSign, NewPresence, ReadError, StreamName, Unavailable},
+    event_log::{Known, Life, LifeSign, NewPresence, ReadError, StreamName, Unavailable},
     telemetry::Rung,
 };
 
@@ -106,13 +107,19 @@ impl Node {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which of these are over: earlier ones of this process, and those that have not beaten for as long as
-    /// their leases say, counted from when this process first saw their last beat.
+    /// Which of these are over: those that the log knows to be gone. Where it knows nothing: earlier ones of this process, and
+    /// those that have not beaten for as long as their leases say, counted from when this process first saw their last
+    /// beat.
     fn over(&self, signs: Vec<LifeSign>) -> Vec<LifeSign> {
         let (own, now) = (self.life(), Instant::now());
         let mut seen = self.seen();
         seen.retain(|life, _| signs.iter().any(|sign| sign.life == *life));
         let is_over = |sign: &LifeSign| {
+            match sign.known {
+                Known::Alive => return false,
+                Known::Gone => return sign.life != own,
+                Known::Nothing => (),
+            }
             if sign.life.node == own.node {
                 return sign.life.incarnation < own.incarnation;
             }
@@ -147,22 +154,15 @@ impl Live {
             self.begin_again().await?;
         }
         if !self.node.is_clear.load(Ordering::Acquire) {
-            self.clear_earlier_lives().await?;
+            self.clear_up().await?;
             self.node.is_clear.store(true, Ordering::Release);
         }
         Ok(())
     }
 
-    async fn clear_earlier_lives(&self) -> Result<(), ReadError> {
-        let signs = self.log.lives().await?;
-        let over = if self.log.is_shared() {
-            self.node.over(signs)
-        } else {
-            // Whatever it was called, it is not there any more.
-            let own = self.node.life();
-            signs.into_iter().filter(|sign| sign.life != own).collect()
-        };
-        for sign in over {
+    /// Records that the people of all lives that are over have left.
+    async fn clear_up(&self) -> Result<(), ReadError> {
+        for sign in self.node.over(self.log.lives().await?) {
             self.clear(&sign).await?;
         }
         Ok(())
@@ -190,10 +190,14 @@ impl Live {
     pub async fn stay_alive(&self) {
         let is_settled = self.node.is_known.load(Ordering::Acquire) && self.node.is_clear.load(Ordering::Acquire);
         if !is_settled {
-            self.settle_in().await;
-        } else if self.log.is_shared()
-            && let Err(error) = self.beat().await
-        {
+            return self.settle_in().await;
+        }
+        if !self.log.is_shared() {
+            // The lock of this process says that it is alive.
+            if let Err(error) = self.clear_up().await {
+                warn!(%error, "other processes that have ended could not be looked up");
+            }
+        } else if let Err(error) = self.beat().await {
             warn!(%error, "this node could not renew its lease");
         }
     }
@@ -210,10 +214,7 @@ impl Live {
             warn!("this node's lease had run out: others took it for dead, and its people come again");
             self.begin_again().await?;
         }
-        for sign in self.node.over(self.log.lives().await?) {
-            self.clear(&sign).await?;
-        }
-        Ok(())
+        self.clear_up().await
     }
 
     /// Begins a life. Whoever is here already comes again in it.

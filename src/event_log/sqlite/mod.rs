@@ -4,6 +4,7 @@ mod group;
 mod import;
 mod insert;
 mod kept;
+mod lives;
 mod open;
 mod rows;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use lives::LifeLocks;
 pub(super) use open::Settings;
 
 use super::{
@@ -41,6 +43,7 @@ pub(super) struct Sqlite {
     readers: SqlitePool,
     queue: mpsc::Sender<Command>,
     tasks: TaskTracker,
+    locks: LifeLocks,
 }
 
 impl Sqlite {
@@ -50,12 +53,13 @@ impl Sqlite {
         for migration in applied {
             tracing::info!(version = migration.version, description = migration.description, "applied a migration");
         }
+        let locks = settings.life_locks()?;
         let (queue, commands) = mpsc::channel(QUEUE);
         let readers = settings.reader_pool();
         let tasks = TaskTracker::new();
         tasks.spawn(Writer::new(settings, connection, metrics).run(commands));
         tasks.close();
-        Ok(Self { readers, queue, tasks })
+        Ok(Self { readers, queue, tasks, locks })
     }
 
     /// Only brings a database up to date.
@@ -233,7 +237,30 @@ impl Adapter for Sqlite {
     }
 
     fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {
-        self.write(Task::BeginLife(node.clone(), at_least, lease)).boxed()
+        async move {
+            // The lock comes first: nobody may ever see a life without one, and take it for over.
+            let life = |incarnation| Life { node: node.clone(), incarnation };
+            let mut wanted = at_least;
+            loop {
+                if !self.locks.take(&life(wanted))? {
+                    wanted += 1;
+                    continue;
+                }
+                match self.write(Task::BeginLife(node.clone(), wanted, lease)).await {
+                    Ok(begun) if begun == wanted => return Ok(begun),
+                    Ok(begun) => {
+                        self.locks.remove(&life(wanted));
+                        self.end_life(&life(begun)).await?;
+                        wanted = begun + 1;
+                    }
+                    Err(reason) => {
+                        self.locks.remove(&life(wanted));
+                        return Err(reason);
+                    }
+                }
+            }
+        }
+        .boxed()
     }
 
     fn beat<'a>(&'a self, life: &'a Life, beats: u64) -> Answer<'a, bool> {
@@ -242,14 +269,22 @@ impl Adapter for Sqlite {
 
     fn lives(&self) -> Answer<'_, Vec<LifeSign>> {
         let query = sqlx::query(sql::LIVES);
-        read(async { query.fetch_all(&self.readers).await?.iter().map(sql::life_sign).collect() })
+        async {
+            let signs: Vec<_> =
+                read(async { query.fetch_all(&self.readers).await?.iter().map(sql::life_sign).collect() }).await?;
+            let look = |sign: LifeSign| Ok(LifeSign { known: self.locks.look(&sign.life)?, ..sign });
+            signs.into_iter().map(look).collect()
+        }
+        .boxed()
     }
 
     fn end_life<'a>(&'a self, life: &'a Life) -> Answer<'a, ()> {
         // In this order, for once it has ended nothing more is noted of it.
         async move {
             self.write(Task::EndLife(life.clone())).await?;
-            self.write(Task::ForgetPeople(life.clone())).await.map(|_| ())
+            self.write(Task::ForgetPeople(life.clone())).await?;
+            self.locks.remove(life);
+            Ok(())
         }
         .boxed()
     }
@@ -274,6 +309,7 @@ impl Adapter for Sqlite {
             let _already = self.queue.send(Command::Close).await;
             self.tasks.wait().await;
             self.readers.close().await;
+            self.locks.release();
         }
         .boxed()
     }

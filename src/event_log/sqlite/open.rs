@@ -7,8 +7,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::trouble::unavailable;
-use crate::event_log::{AppliedMigration, OpenError, migrations};
+use super::{lives::LifeLocks, trouble::unavailable};
+use crate::event_log::{AppliedMigration, OpenError, Unavailable, UnavailableKind, migrations};
 
 /// How long SQLite itself waits for a lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,9 +65,19 @@ impl Settings {
         SqliteConnectOptions::new().filename(&self.path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
     }
 
+    /// Applies what is missing in one transaction, which locks the database before it looks: of several processes that start
+    /// at once the first one does it, and the others find it done.
     async fn migrate(&self, connection: &mut SqliteConnection) -> Result<Vec<AppliedMigration>, OpenError> {
-        let applied = applied(connection).await.map_err(|error| self.failed(&error))?;
-        migrations::SQLITE.bring_up_to_date(connection, &applied, &self.shown(), |error| self.failed(error)).await
+        let failed = |error: &sqlx::Error| self.failed(error);
+        let found = applied(connection).await.map_err(|error| failed(&error))?;
+        if migrations::SQLITE.are_among(&found) {
+            return migrations::SQLITE.bring_up_to_date(connection, &found, &self.shown(), failed).await;
+        }
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        let found = applied(&mut transaction).await.map_err(|error| failed(&error))?;
+        let new = migrations::SQLITE.bring_up_to_date(&mut *transaction, &found, &self.shown(), failed).await?;
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(new)
     }
 
     /// How the database is named to a person.
@@ -77,6 +87,14 @@ impl Settings {
 
     pub(super) fn failed(&self, error: &sqlx::Error) -> OpenError {
         OpenError::Database { database: self.shown(), reason: unavailable(error) }
+    }
+
+    /// The locks of the processes on this database, which must be there.
+    pub(super) fn life_locks(&self) -> Result<LifeLocks, OpenError> {
+        LifeLocks::beside(&self.path).map_err(|error| OpenError::Database {
+            database: self.shown(),
+            reason: Unavailable::new(UnavailableKind::Failed, error.to_string()),
+        })
     }
 
     /// Opens the writer, with the database made where it is missing and brought up to date.
@@ -105,4 +123,27 @@ async fn applied(connection: &mut SqliteConnection) -> sqlx::Result<Vec<i64>> {
         return Ok(Vec::new());
     }
     sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use crate::event_log::EventLog;
+
+    #[tokio::test]
+    async fn of_processes_that_open_a_new_file_at_once_one_brings_it_up_to_date() {
+        for round in 0..10 {
+            let directory = tempfile::tempdir().unwrap();
+            let url = format!("sqlite://{}", directory.path().join("new/log.db").display());
+
+            // Each has a connection, and so a thread, of its own.
+            let applied = join_all((0..6).map(|_| EventLog::migrate(&url))).await;
+
+            let counts: Vec<_> = applied.into_iter().map(|applied| applied.map(|it| it.len())).collect();
+            let is_sound =
+                counts.iter().all(Result::is_ok) && counts.iter().flatten().filter(|it| **it > 0).count() == 1;
+            assert!(is_sound, "round {round}: {counts:?}");
+        }
+    }
 }

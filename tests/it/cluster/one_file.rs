@@ -1,11 +1,16 @@
 //! Two services on one SQLite file: no doorbell, so each looks for itself.
 
-use crate::support::{
-    client::Client,
-    core::{Core, Form, Manner},
-    say::{commit, edit, guest, insert, opened},
-    server::Server,
-    socket::Opening,
+use crate::{
+    presence,
+    support::{
+        client::Client,
+        core::{Core, Form, Manner},
+        log::Database,
+        say::{commit, edit, guest, insert, opened},
+        server::Server,
+        socket::{Opening, Socket},
+        within,
+    },
 };
 
 async fn two_nodes(poll: &str) -> (Server, Server) {
@@ -87,4 +92,70 @@ async fn two_nodes_that_are_written_to_at_once_take_turns_and_agree() {
     assert!(lost > 0.0, "they met");
     assert!(Core::is_settled(&ann.core));
     one.verify().await;
+}
+
+/// Who is present, by name.
+async fn present(socket: &mut Socket) -> Vec<String> {
+    let mut names: Vec<_> =
+        presence::present(socket).await.iter().map(|it| it["user_id"].as_str().unwrap().replace("user-", "")).collect();
+    names.sort();
+    names
+}
+
+/// The bodies of the document's presence events that say `what`, once there are so many.
+async fn logged(server: &Server, what: &str, count: usize) -> Vec<String> {
+    within("the log to have it", async {
+        loop {
+            let events = Database::open(&server.database()).await.presence("doc").await;
+            let found: Vec<_> = events.into_iter().filter(|body| body.contains(what)).collect();
+            if found.len() >= count {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_second_process_leaves_the_people_of_the_first_alone() {
+    let one = Server::start_with(&[("CLUSTER__LEASE", "300ms")]).await;
+    let mut ann = guest(&one, "doc", "ann").await;
+    logged(&one, "joined.1", 1).await;
+
+    let other = one.another().await;
+    // It has looked around several times when it has cleared up after a third one.
+    let mut third = one.another().await;
+    let ben = guest(&third, "doc", "ben").await;
+    logged(&one, "joined.1", 2).await;
+    third.kill().await;
+    drop(ben);
+    let left = logged(&other, "left.1", 1).await;
+
+    assert!(left.len() == 1 && left[0].contains("ben"), "{left:?}");
+    let mut newcomer = guest(&one, "doc", "newcomer").await;
+    assert_eq!(present(&mut newcomer).await, ["ann", "newcomer"]);
+    assert_eq!(commit(&mut ann, &edit("m", 0, insert(0, "x"))).await, 1);
+    one.verify().await;
+}
+
+#[tokio::test]
+async fn clients_go_on_at_a_new_process_when_the_old_one_is_stopped() {
+    let mut old = Server::start_with(&[("CLUSTER__POLL", "20ms")]).await;
+    let mut ann = guest(&old, "doc", "ann").await;
+    assert_eq!(commit(&mut ann, &edit("m0", 0, insert(0, "x"))).await, 1);
+    let new = old.another().await;
+    let mut ben = guest(&new, "doc", "ben").await;
+    assert_eq!(commit(&mut ben, &edit("m1", 1, insert(1, "y"))).await, 2);
+    assert_eq!(ann.expect("operation", "operation_broadcast").await["version"], 2);
+
+    assert!(old.terminate().await.success());
+    let mut ann = opened(&new, &Opening::guest("doc", "ann").with("since", 2)).await;
+
+    assert_eq!(commit(&mut ann, &edit("m2", 2, insert(2, "z"))).await, 3);
+    assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], 3);
+    let left = logged(&new, "left.1", 1).await;
+    assert!(left.len() == 1 && left[0].contains("ann"), "she left the old process, once: {left:?}");
+    let mut newcomer = guest(&new, "doc", "newcomer").await;
+    assert_eq!(present(&mut newcomer).await, ["ann", "ben", "newcomer"]);
+    new.verify().await;
 }

@@ -24,7 +24,7 @@ fn cursor_at(position: usize, version: u64) -> Value {
 }
 
 /// Who is present, as a sync tells it, after everything that this client has sent.
-async fn present(socket: &mut Socket) -> Vec<Value> {
+pub(crate) async fn present(socket: &mut Socket) -> Vec<Value> {
     socket.send(&json!({"type": "system", "event": "document_sync", "data": {}})).await;
     loop {
         let envelope = socket.any_envelope().await;
