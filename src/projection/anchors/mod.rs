@@ -82,6 +82,14 @@ struct Block<'a> {
 /// An anchor of which a deletion takes something, or that is beside it: its number, start and end.
 type Lost = (u32, u32, u32);
 
+/// A part of a thread's text, or the place where an orphan stood, that an insert has brought back.
+struct Returned {
+    from: u32,
+    to: u32,
+    /// The version that deleted it.
+    version: Version,
+}
+
 impl Anchors {
     /// Where every thread is, by its number.
     pub(super) fn all(&self) -> BTreeMap<u32, Stretch> {
@@ -182,11 +190,12 @@ impl Anchors {
             self.deletions.put(here.start, remembered.into_iter().map(|it| (place, it)).collect());
             return Vec::new();
         };
-        let (mut place, mut rest, mut parts) = (block.at, Vec::new(), BTreeMap::<u32, Vec<(u32, u32)>>::new());
+        let (mut place, mut rest, mut parts) = (block.at, Vec::new(), BTreeMap::<u32, Vec<Returned>>::new());
         for (at, deletion) in remembered.into_iter().enumerate() {
             if back.contains(&at) {
                 for part in deletion.parts().iter().filter(|part| **part != Part::none_of(part.thread)) {
-                    parts.entry(part.thread).or_default().push((place + part.from, place + part.to));
+                    let (from, to) = (place + part.from, place + part.to);
+                    parts.entry(part.thread).or_default().push(Returned { from, to, version: deletion.version });
                 }
                 place += deletion.length;
             } else {
@@ -261,20 +270,22 @@ impl Anchors {
     }
 
     /// Lets threads grow by the parts that came back, as far as these touch them.
-    fn grow(&mut self, block: &Block<'_>, parts: &BTreeMap<u32, Vec<(u32, u32)>>) -> Vec<u32> {
+    fn grow(&mut self, block: &Block<'_>, parts: &BTreeMap<u32, Vec<Returned>>) -> Vec<u32> {
         let mut grown = Vec::new();
         for (thread, (start, end)) in self.stretches(|thread| parts.contains_key(&thread)) {
             let is_here = (block.at..=block.at + block.inserted).contains(&start);
             let parts = &parts[&thread];
-            let has_text = |(from, to): &&(u32, u32)| from < to;
-            let (mut now, mut changed) = match parts.iter().find(has_text).or(parts.first()) {
+            let has_text = |part: &&Returned| part.from < part.to;
+            // Of the places where an orphan stood, the oldest is right: younger deletions saw the text that it left.
+            let home = parts.iter().find(has_text).or_else(|| parts.iter().min_by_key(|part| part.version));
+            let (mut now, mut changed) = match home {
                 // An orphan is where its text was: what comes back there is all that it has.
-                Some(first) if start >= end && is_here => (*first, *first != (start, start)),
+                Some(home) if start >= end && is_here => ((home.from, home.to), (home.from, home.to) != (start, start)),
                 Some(_) if start < end => ((start, end), false),
                 _ => continue,
             };
             // Twice, for those on the left touch it only once those between have come.
-            for (from, to) in parts.iter().chain(parts.iter().rev()).filter(has_text) {
+            for Returned { from, to, .. } in parts.iter().chain(parts.iter().rev()).filter(has_text) {
                 if *from <= now.1 && now.0 <= *to && (*from < now.0 || now.1 < *to) {
                     (now, changed) = ((now.0.min(*from), now.1.max(*to)), true);
                 }

@@ -36,6 +36,18 @@ fn who_loses_all_text_is_orphaned_and_finds_it_again() {
 }
 
 #[test]
+fn an_orphan_stands_again_where_the_oldest_deletion_saw_it() {
+    let mut history = commented("abcdefghij", at(5, 6));
+    let f = history.edit(delete(5, 1));
+    history.edit(delete(4, 1));
+    history.edit(delete(3, 1));
+    history.edit(insert(3, "de"));
+    assert_eq!(history.place("c"), at(5, 5));
+    history.edit(f);
+    assert_eq!((history.text().as_str(), history.place("c")), ("abcdefghij", at(5, 6)));
+}
+
+#[test]
 fn an_edge_that_was_deleted_comes_back() {
     let mut history = commented("some text here", at(5, 9));
     let (tail, head) = (history.edit(delete(7, 3)), history.edit(delete(4, 2)));

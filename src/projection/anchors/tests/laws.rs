@@ -156,6 +156,31 @@ proptest! {
         prop_assert_eq!(history.place("c"), at(a.min(b), a.max(b)));
     }
 
+    /// An orphan keeps its place through deletions around it, also when they are undone in one edit.
+    #[test]
+    fn an_orphan_finds_its_text_after_deletions_around_it_are_undone_at_once(
+        (start, length) in (0..14_usize, 1..4_usize), cuts in prop::collection::vec((any::<Index>(), any::<Index>()), 1..6),
+    ) {
+        let end = (start + length).min(15);
+        let mut history = commented("abcdefghijklmno", at(start, end));
+        let back = history.edit(delete(start, end - start));
+        let (before, orphan) = (history.document.content().clone(), history.place("c"));
+        let mut all = Delta::new();
+        for (from, length) in &cuts {
+            let long = history.document.content().length::<Utf16>();
+            if long > 0 {
+                let from = from.index(long);
+                let cut = delete(from, length.index(long - from) + 1);
+                all = all.compose(&cut);
+                history.edit(cut);
+            }
+        }
+        history.edit(all.invert(&before).unwrap());
+        prop_assert_eq!(history.place("c"), orphan);
+        history.edit(back);
+        prop_assert_eq!(history.place("c"), at(start, end));
+    }
+
     /// A restore to any earlier state puts every thread of then where it was then, and a fold of it does the same.
     #[test]
     fn a_restore_puts_anchors_back_as_of_then(steps in prop::collection::vec(step(), 0..25), when in any::<Index>()) {
