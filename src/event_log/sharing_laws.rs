@@ -100,6 +100,20 @@ pub(super) async fn presence_of_a_document_that_another_process_erased_is_not_re
     sound(&ours).await;
 }
 
+pub(super) async fn a_stream_that_another_process_began_is_not_begun_again(ours: EventLog, theirs: EventLog) {
+    ours.append(append(&stream("a"), 0, &["a"])).await.unwrap();
+    theirs.append(append(&stream("new"), 0, &["theirs"])).await.unwrap();
+    enter(&theirs, "new", &[1]).await;
+
+    is_stale(&ours, "new", 0, 1).await;
+    enter(&ours, "new", &[2]).await;
+    ours.append(append(&stream("new"), 1, &["ours"])).await.unwrap();
+
+    assert_eq!(ids(&everything(&theirs, &stream("new")).await), [(1, "theirs"), (2, "ours")]);
+    assert_eq!(theirs.read_presence(&id("new"), Seq(0), 9).await.unwrap().len(), 2);
+    sound(&theirs).await;
+}
+
 pub(super) async fn a_new_stream_leaves_one_alone_that_another_process_began_and_erased(
     ours: EventLog,
     theirs: EventLog,

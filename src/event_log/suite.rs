@@ -314,6 +314,7 @@ macro_rules! for_every_sharing_law {
         $crate::event_log::suite::for_every_sharing_law!(@ $make;
             an_append_to_a_stream_that_another_process_erased_is_stale
             presence_of_a_document_that_another_process_erased_is_not_recorded
+            a_stream_that_another_process_began_is_not_begun_again
             a_new_stream_leaves_one_alone_that_another_process_began_and_erased
             a_new_stream_leaves_one_alone_that_another_process_began_and_trimmed
             a_new_stream_leaves_those_alone_that_another_process_imported
