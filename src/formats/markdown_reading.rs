@@ -4,21 +4,33 @@
     reason = "of what Markdown has, and of what is open, most says nothing here"
 )]
 
-use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{BlockQuoteKind, CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use super::{
     Unreadable,
     address::{is_safe_link, is_safe_picture},
-    html_reading,
+    front_matter, html_reading,
     lines::{Block, DEEPEST, Item, Kind, Line, Marks, Script, What, is_language},
 };
 
 /// Blocks and marks that may be open inside each other.
 const OPEN: usize = 256;
 
+/// `CommonMark` with everything of GitHub's, and what others write beside it: each has text that would be lost or run
+/// together if it was not known.
+const OPTIONS: Options = Options::ENABLE_STRIKETHROUGH
+    .union(Options::ENABLE_TASKLISTS)
+    .union(Options::ENABLE_TABLES)
+    .union(Options::ENABLE_FOOTNOTES)
+    .union(Options::ENABLE_GFM)
+    .union(Options::ENABLE_MATH)
+    .union(Options::ENABLE_DEFINITION_LIST);
+
 pub(super) fn read(markdown: &str) -> Result<Vec<Line>, Unreadable> {
     let mut reader = Reader::default();
-    for event in Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS) {
+    let (front_matter, markdown) = front_matter::split(markdown);
+    front_matter.lines().for_each(|line| reader.plain_line(line));
+    for event in Parser::new_ext(markdown, OPTIONS) {
         reader.take(event)?;
     }
     reader.end_line();
@@ -33,6 +45,8 @@ struct Reader {
     open: Vec<Open>,
     /// A picture whose description is being read.
     picture: Option<(Option<String>, String)>,
+    /// The name of a footnote whose text has not begun yet.
+    footnote: Option<String>,
     /// HTML between blocks.
     html: String,
 }
@@ -53,6 +67,8 @@ enum Open {
     /// `code` as a tag.
     Typed,
     Link(Option<String>),
+    /// A row of a table.
+    Row,
     /// Something that says nothing about its text.
     Other,
 }
@@ -62,15 +78,16 @@ impl Reader {
         match event {
             Event::Start(tag) => self.start(tag)?,
             Event::End(tag) => self.end(tag)?,
-            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
-                self.text(&text);
-            }
+            Event::Text(text) => self.text(&text),
+            Event::InlineMath(formula) => self.text(&format!("${formula}$")),
+            Event::DisplayMath(formula) => self.lines_of_text(&format!("$${formula}$$")),
+            Event::FootnoteReference(name) => self.text(&format!("[^{name}]")),
             Event::Code(code) => {
                 let marks = Marks { code: true, ..self.marks() };
                 self.put(code.into_string(), marks);
             }
             Event::SoftBreak => self.text(" "),
-            Event::HardBreak => self.begin_and_end_line(),
+            Event::HardBreak => self.line_break(),
             Event::Html(html) => self.html.push_str(&html),
             Event::InlineHtml(tag) => self.tag(&tag)?,
             Event::Rule => self.end_line(),
@@ -84,8 +101,10 @@ impl Reader {
     }
 
     fn start(&mut self, tag: Tag<'_>) -> Result<(), Unreadable> {
-        let is_block =
-            !matches!(tag, Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Link { .. } | Tag::Image { .. });
+        let is_block = !matches!(
+            tag,
+            Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Link { .. } | Tag::Image { .. } | Tag::TableCell
+        );
         if is_block {
             self.end_line();
         }
@@ -94,7 +113,26 @@ impl Reader {
         }
         let open = match tag {
             Tag::Heading { level, .. } => Open::Header(level as u8),
-            Tag::BlockQuote(_) => Open::Quote,
+            Tag::BlockQuote(kind) => {
+                self.push(Open::Quote)?;
+                if let Some(kind) = kind {
+                    self.plain_line(alert(kind));
+                }
+                return Ok(());
+            }
+            Tag::TableHead | Tag::TableRow => Open::Row,
+            // A row has begun with its first cell.
+            Tag::TableCell => {
+                if self.has_begun {
+                    self.put("\t".to_owned(), Marks::default());
+                }
+                self.begin_line();
+                Open::Other
+            }
+            Tag::FootnoteDefinition(name) => {
+                self.footnote = Some(name.into_string());
+                Open::Other
+            }
             Tag::CodeBlock(CodeBlockKind::Fenced(language)) => {
                 let name = language.split_whitespace().next().unwrap_or_default();
                 Open::Code(Some(name.to_owned()).filter(|name| is_language(name)))
@@ -153,10 +191,18 @@ impl Reader {
                 self.end_line();
                 self.begin_empty_item();
             }
+            TagEnd::FootnoteDefinition if self.footnote.is_some() => self.begin_line(),
             _ => (),
         }
-        let is_inline =
-            matches!(tag, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image);
+        let is_inline = matches!(
+            tag,
+            TagEnd::Emphasis
+                | TagEnd::Strong
+                | TagEnd::Strikethrough
+                | TagEnd::Link
+                | TagEnd::Image
+                | TagEnd::TableCell
+        );
         if is_inline {
             // Tags may be left open inside.
             let wanted = |it: &Open| match tag {
@@ -176,7 +222,13 @@ impl Reader {
         while let Some(open) = self.open.pop() {
             if matches!(
                 open,
-                Open::Header(_) | Open::Quote | Open::Code(_) | Open::List(_) | Open::Item(..) | Open::Other
+                Open::Header(_)
+                    | Open::Quote
+                    | Open::Code(_)
+                    | Open::List(_)
+                    | Open::Item(..)
+                    | Open::Row
+                    | Open::Other
             ) {
                 break;
             }
@@ -190,7 +242,7 @@ impl Reader {
         let name = inner.trim_matches('/').split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
         let open = match &*name {
             "br" => {
-                self.begin_and_end_line();
+                self.line_break();
                 return Ok(());
             }
             "b" | "strong" => Open::Bold,
@@ -213,16 +265,34 @@ impl Reader {
 
     fn text(&mut self, text: &str) {
         if self.open.iter().any(|it| matches!(it, Open::Code(_))) {
-            for piece in text.split_inclusive('\n') {
-                self.put(piece.strip_suffix('\n').unwrap_or(piece).to_owned(), Marks::default());
-                if piece.ends_with('\n') {
-                    self.begin_and_end_line();
-                }
-            }
-            return;
+            return self.lines_of_text(text);
         }
         let marks = self.marks();
         self.put(text.to_owned(), marks);
+    }
+
+    /// Adds text whose line ends count.
+    fn lines_of_text(&mut self, text: &str) {
+        for piece in text.split_inclusive('\n') {
+            self.put(piece.strip_suffix('\n').unwrap_or(piece).to_owned(), Marks::default());
+            if piece.ends_with('\n') {
+                self.begin_and_end_line();
+            }
+        }
+    }
+
+    fn plain_line(&mut self, text: &str) {
+        self.put(text.to_owned(), Marks::default());
+        self.end_line();
+    }
+
+    /// Ends a line in the middle of a block. The cells of a row stay in one line.
+    fn line_break(&mut self) {
+        if self.open.contains(&Open::Row) {
+            self.text(" ");
+        } else {
+            self.begin_and_end_line();
+        }
     }
 
     fn put(&mut self, text: String, marks: Marks) {
@@ -240,6 +310,9 @@ impl Reader {
     fn begin_line(&mut self) {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.line.block = self.block();
+            if let Some(name) = self.footnote.take() {
+                self.line.push(What::Text(format!("[^{name}]: ")), Marks::default());
+            }
         }
     }
 
@@ -293,5 +366,16 @@ impl Reader {
             block.indent = lists.saturating_sub(1).min(DEEPEST);
         }
         block
+    }
+}
+
+/// The line that makes an alert of a quote.
+fn alert(kind: BlockQuoteKind) -> &'static str {
+    match kind {
+        BlockQuoteKind::Note => "[!NOTE]",
+        BlockQuoteKind::Tip => "[!TIP]",
+        BlockQuoteKind::Important => "[!IMPORTANT]",
+        BlockQuoteKind::Warning => "[!WARNING]",
+        BlockQuoteKind::Caution => "[!CAUTION]",
     }
 }

@@ -165,8 +165,8 @@ fn put_text(text: &mut String, words: &str, (first, last): (bool, bool)) {
             ' ' if at < start || at >= end => text.push_str("&#32;"),
             '\t' => text.push_str("&#9;"),
             '`' => text.push_str("&#96;"),
-            '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' | '#' | '|' => text.extend(['\\', c]),
-            '+' | '-' | '=' if first && at == 0 => text.extend(['\\', c]),
+            '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' | '#' | '|' | '$' => text.extend(['\\', c]),
+            '+' | '-' | '=' | ':' if first && at == 0 => text.extend(['\\', c]),
             '.' | ')' if first && digits > 0 && at == digits => text.extend(['\\', c]),
             // Before a picture or a link it would belong to it.
             '!' if at + 1 == length => text.push_str("\\!"),

@@ -5,6 +5,7 @@
 
 mod address;
 mod difference;
+mod front_matter;
 mod html_element;
 mod html_reading;
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod html_tests;
 mod html_writing;
 mod lines;
 mod markdown_reading;
+#[cfg(test)]
+mod markdown_tests;
 mod markdown_writing;
 mod quill_spaces;
 #[cfg(test)]
@@ -19,7 +22,7 @@ mod tests;
 
 pub use difference::change;
 
-use crate::text::{Delta, RichText, Utf16};
+use crate::text::{Delta, RichText, Utf16, with_line_feeds};
 
 /// Why something is no document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,5 +60,5 @@ pub fn to_markdown(document: &RichText) -> String {
 
 /// Markdown as the inserts of a document.
 pub fn from_markdown(markdown: &str) -> Result<Delta<Utf16>, Unreadable> {
-    Ok(lines::to_delta(markdown_reading::read(markdown)?))
+    Ok(lines::to_delta(markdown_reading::read(&with_line_feeds(markdown))?))
 }

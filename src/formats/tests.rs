@@ -50,6 +50,14 @@ fn words() -> impl Strategy<Value = String> {
         "---",
         "===",
         "    ",
+        ":",
+        ": ",
+        "$",
+        "$$",
+        "[^1]",
+        "[^1]: ",
+        "[!NOTE]",
+        "| - |",
         "  ",
         "\t",
         "!",
@@ -287,6 +295,8 @@ fn odd_input_takes_no_longer_than_other_input() {
         let _ = from_html(&part.repeat(MUCH));
     }
     for part in ["- ", "**a", "[", "![", "a\n\n", "`", "a`", "~~", "&amp;", "[a](b", "*a_", "<a ", "[a]: b\n", "1. a\n"]
+        .into_iter()
+        .chain(["$", "$$a\n", "|a", "|-", "|a|\n|-|\n", "[^1]", "[^1]: a\n", "a\n: b\n", "> [!NOTE]\n", "---\na: b\n"])
     {
         let _ = from_markdown(&part.repeat(MUCH));
     }
