@@ -101,11 +101,7 @@ impl Reader {
     }
 
     fn start(&mut self, tag: Tag<'_>) -> Result<(), Unreadable> {
-        let is_block = !matches!(
-            tag,
-            Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Link { .. } | Tag::Image { .. } | Tag::TableCell
-        );
-        if is_block {
+        if !is_inline(tag.to_end()) {
             self.end_line();
         }
         if matches!(tag, Tag::List(_)) {
@@ -194,16 +190,7 @@ impl Reader {
             TagEnd::FootnoteDefinition if self.footnote.is_some() => self.begin_line(),
             _ => (),
         }
-        let is_inline = matches!(
-            tag,
-            TagEnd::Emphasis
-                | TagEnd::Strong
-                | TagEnd::Strikethrough
-                | TagEnd::Link
-                | TagEnd::Image
-                | TagEnd::TableCell
-        );
-        if is_inline {
+        if is_inline(tag) {
             // Tags may be left open inside.
             let wanted = |it: &Open| match tag {
                 TagEnd::Emphasis => *it == Open::Italic,
@@ -378,4 +365,12 @@ fn alert(kind: BlockQuoteKind) -> &'static str {
         BlockQuoteKind::Warning => "[!WARNING]",
         BlockQuoteKind::Caution => "[!CAUTION]",
     }
+}
+
+/// Whether an element stands in a line, and ends none.
+fn is_inline(tag: TagEnd) -> bool {
+    matches!(
+        tag,
+        TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image | TagEnd::TableCell
+    )
 }
