@@ -46,6 +46,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
             "settings",
             "spelling",
             "telemetry",
+            "text",
         ],
         &["hyper", "hyper_util", "tokio", "tokio_tungstenite", "tokio_util", "tracing", "uuid", "warp"],
     ),

@@ -14,7 +14,10 @@ use crate::{
     },
 };
 
-use super::client::{ClientEvent, Reader, base, read};
+use super::{
+    client::{ClientEvent, Reader, base},
+    reading::read,
+};
 
 /// The events of comments that a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod events;
 mod number_tests;
 mod operation;
 mod presence;
+mod reading;
 mod replay;
 mod server;
 mod steps;

@@ -15,8 +15,8 @@ use crate::{
 };
 
 use super::{
-    client::read,
     operation::at_least_zero,
+    reading::read,
     server::{Told, encode},
 };
 

@@ -14,7 +14,8 @@ use crate::{
 
 use super::{
     ClientMessage, Reader, Token,
-    client::{read, read_ping, unknown},
+    client::{read_ping, unknown},
+    reading::read,
     server::{Told, encode},
     system::read_token,
 };

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    client::read,
+    reading::read,
     server::{Told, encode},
 };
 
