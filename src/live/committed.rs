@@ -164,6 +164,7 @@ impl Committed {
     fn broadcast_edit(&self, it: &CommittedEdit, document: &DocumentId, Variant { form, encoding }: Variant) -> Frames {
         let differs = encoding == PositionEncoding::Utf32
             && (it.edit.in_code_points.is_some()
+                || it.edit.transformed
                 || !it.edit.placed.is_empty()
                 || form == Form::Simple && it.inserts_pairs());
         let slot = usize::from(form == Form::Delta) + 2 * usize::from(differs);
@@ -175,6 +176,14 @@ impl Committed {
             }
         };
         self.encoded[slot].get_or_init(encode).clone()
+    }
+
+    /// The position that was sent, for receivers of the unit it was sent in: it is a place in the sender's text, which nobody
+    /// has any more who could count it in another unit. Read again from what was sent: rare (only transformed edits), and
+    /// nothing to keep for the rest.
+    fn original_position(&self, it: &CommittedEdit, encoding: PositionEncoding) -> Option<u64> {
+        let is_told = it.edit.transformed && it.edit.cause.encoding == encoding;
+        is_told.then(|| position_sent(self.received())).flatten()
     }
 
     fn encode<U: Unit>(
@@ -192,8 +201,7 @@ impl Committed {
             applied,
             version: self.version,
             transformed: it.edit.transformed,
-            // Read again from what was sent: rare (only transformed edits), and nothing to keep for the rest.
-            original_position: if it.edit.transformed { position_sent(self.received()) } else { None },
+            original_position: self.original_position(it, encoding),
             timestamp: &self.timestamp,
             anchors: AnchorsJson(&it.edit.placed, encoding),
         };

@@ -49,10 +49,11 @@ impl Document {
     /// that there was then where it was. Answers those that the edit alone would have left elsewhere.
     pub fn edit_back_to(&mut self, then: &Self, applied: &Delta<Utf16>) -> Result<Vec<Placed>, EditError> {
         let mut placed = self.edit(applied)?;
+        // A thread that was deleted since and begun anew under the same id is another one: it was nowhere then.
         let now: BTreeMap<_, _> =
-            self.comments.threads().into_iter().map(|(thread, at)| (thread.id.clone(), at)).collect();
+            self.comments.threads().into_iter().map(|(thread, at)| ((thread.begun, thread.id.clone()), at)).collect();
         for (thread, at) in then.comments.threads() {
-            let was_elsewhere = now.get(&thread.id).is_some_and(|now| *now != at);
+            let was_elsewhere = now.get(&(thread.begun, thread.id.clone())).is_some_and(|now| *now != at);
             if let Some(place) = self.place(at)
                 && was_elsewhere
             {

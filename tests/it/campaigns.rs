@@ -237,8 +237,7 @@ impl Campaign<'_> {
             .as_array()
             .unwrap()
             .iter()
-            .map(|user| (user["user_id"].as_str().unwrap().to_owned(), user["cursor_position"].as_u64().unwrap()))
-            .filter(|(_, position)| *position > 0)
+            .filter_map(|user| Some((user["user_id"].as_str().unwrap().to_owned(), user["cursor_position"].as_u64()?)))
             .collect();
         within("the presence stream to have all of it", async {
             loop {
@@ -252,7 +251,7 @@ impl Campaign<'_> {
                     });
                     (user, carried as u64)
                 });
-                if now.filter(|(_, position)| *position > 0).collect::<BTreeMap<_, _>>() == shown {
+                if now.collect::<BTreeMap<_, _>>() == shown {
                     return;
                 }
             }

@@ -350,13 +350,8 @@ impl OpenDocument {
         let active = |(id, user): (&UserId, &projection::Present)| ActiveUser {
             user_id: id.clone(),
             profile: Arc::clone(&user.profile),
-            cursor: counted(content, self.cursor_of(id), reader.encoding),
+            cursor: self.presence.here.cursor(id).map(|placed| counted(content, placed.cursor, reader.encoding)),
         };
         self.presence.here.users().map(active).collect()
-    }
-
-    /// Where a user's cursor is; at the start until they have shown it.
-    fn cursor_of(&self, user: &UserId) -> Cursor {
-        self.presence.here.cursor(user).map(|placed| placed.cursor).unwrap_or_default()
     }
 }

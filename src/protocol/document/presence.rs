@@ -115,8 +115,8 @@ pub struct ActiveUser {
     pub user_id: UserId,
     /// Who that is to the others.
     pub profile: Arc<Profile>,
-    /// Where their cursor is, in the receiver's unit; at 0 until they have shown it.
-    pub cursor: Cursor,
+    /// Where their cursor is, in the receiver's unit; `None` until they have shown it.
+    pub cursor: Option<Cursor>,
 }
 
 /// Somebody who is present.
@@ -125,8 +125,9 @@ pub struct ActiveUser {
 pub struct ActiveUserJson<'a> {
     #[schemars(with = "Name")]
     user_id: &'a str,
-    #[schemars(with = "Place")]
-    cursor_position: usize,
+    /// Null until they have shown it.
+    #[schemars(with = "Option<Place>")]
+    cursor_position: Option<usize>,
     #[serde(flatten)]
     profile: ProfileJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,9 +139,9 @@ impl Serialize for ActiveUser {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let json = ActiveUserJson {
             user_id: self.user_id.as_str(),
-            cursor_position: self.cursor.position,
+            cursor_position: self.cursor.map(|cursor| cursor.position),
             profile: ProfileJson::of(&self.profile),
-            selection: Selection::of(&self.cursor),
+            selection: self.cursor.as_ref().and_then(Selection::of),
         };
         json.serialize(serializer)
     }

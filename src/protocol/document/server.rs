@@ -251,7 +251,7 @@ pub struct Broadcast<'a, U: Unit> {
     pub version: Version,
     /// Whether it differs from what was sent.
     pub transformed: bool,
-    /// The position that was sent, if one was, in the sender's unit and context.
+    /// The position that was sent, in the sender's context; `None` unless one was, in the receiver's unit.
     pub original_position: Option<u64>,
     /// When it was recorded, RFC 3339.
     pub timestamp: &'a str,

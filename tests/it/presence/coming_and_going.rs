@@ -120,7 +120,7 @@ async fn of_one_who_has_left_nothing_is_kept_and_nothing_is_told() {
     assert_eq!(ann.any_envelope().await["event"], "document_sync", "nobody types any more");
     let again = opened(&server, &of_ben("one")).await;
     assert_eq!(ann.expect_presence("user_joined").await["cursor_position"], 0);
-    assert_eq!(super::cursor_of(&mut ann, "ben").await, 0, "where he was is forgotten");
+    assert_eq!(super::cursor_of(&mut ann, "ben").await, None, "where he was is forgotten");
     drop(again);
 }
 

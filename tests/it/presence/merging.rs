@@ -25,7 +25,7 @@ async fn a_burst_is_merged_to_the_newest() {
     ben.send_all((1..=500).map(|position| cursor(position).to_string())).await.unwrap();
     ben.send(&json!({"type": "presence", "event": "typing_indicator", "data": {"is_typing": true}})).await;
     // It is known at once where anybody asks.
-    assert_eq!(cursor_of(&mut ben, "user-ben").await, 500);
+    assert_eq!(cursor_of(&mut ben, "user-ben").await, Some(500));
     let mut told = 0;
     loop {
         told += 1;
@@ -70,7 +70,7 @@ async fn the_log_grows_by_the_merged_rate_only() {
         }
     }
     let last = format!("user-p{:02}", PEOPLE - 1);
-    assert_eq!(cursor_of(&mut people[PEOPLE - 1], &last).await, MOVES as u64);
+    assert_eq!(cursor_of(&mut people[PEOPLE - 1], &last).await, Some(MOVES as u64));
     let logged = within("the log to have it", async {
         loop {
             let mut log = Database::open(&server.database()).await;

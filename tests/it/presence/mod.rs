@@ -34,9 +34,9 @@ pub(crate) async fn present(socket: &mut Socket) -> Vec<Value> {
     }
 }
 
-/// Where a user's cursor is, as a sync tells it.
-async fn cursor_of(socket: &mut Socket, user: &str) -> u64 {
+/// Where a user's cursor is, as a sync tells it, if they have shown it.
+async fn cursor_of(socket: &mut Socket, user: &str) -> Option<u64> {
     let present = present(socket).await;
     let user = present.iter().find(|it| it["user_id"] == user).unwrap_or_else(|| panic!("{user} is not there"));
-    user["cursor_position"].as_u64().unwrap()
+    user["cursor_position"].as_u64()
 }

@@ -194,6 +194,16 @@ async fn positions_count_what_the_connection_asked_for() {
     let heard = ann.expect("operation", "operation_broadcast").await;
     assert_eq!(heard["operation"], json!({"type": "delete", "position": 1, "length": 3, "author": "user-cho"}));
     assert_eq!(content(&server, "doc").await, (3, "ab".to_owned()));
+    // The place where a transformed edit was meant to be is in its sender's text: of no use in another unit.
+    let (mut same, mut other) = (
+        guest(&server, "doc", "same").await,
+        opened(&server, &Opening::guest("doc", "points").with("position_encoding", "utf-32")).await,
+    );
+    commit(&mut ann, &edit("late", 2, insert(4, "!"))).await;
+    for (receiver, expected) in [(&mut same, json!(4)), (&mut other, Value::Null)] {
+        let heard = receiver.expect("operation", "operation_broadcast").await;
+        assert_eq!((&heard["transformed"], &heard["original_position"]), (&json!(true), &expected));
+    }
 }
 
 async fn a_chain_is_never_applied_with_a_link_missing() {

@@ -33,21 +33,21 @@ impl Cursors {
         }
     }
 
-    /// Holds what is shown against a sync. One that the sync has at 0 may never have been shown.
+    /// Holds what is shown against a sync.
     pub(crate) fn compare(&mut self, active_users: &Value, own: &str, in_utf16: impl Fn(usize) -> usize) {
         let synced: BTreeMap<String, usize> = active_users
             .as_array()
             .unwrap()
             .iter()
-            .map(|user| {
-                let position = usize::try_from(user["cursor_position"].as_u64().unwrap()).unwrap();
-                (user["user_id"].as_str().unwrap().to_owned(), in_utf16(position))
+            .filter_map(|user| {
+                let position = usize::try_from(user["cursor_position"].as_u64()?).unwrap();
+                Some((user["user_id"].as_str().unwrap().to_owned(), in_utf16(position)))
             })
             .collect();
         for (user, position) in &self.0 {
             let told = synced.get(user).unwrap_or_else(|| panic!("{user} is shown, and not here: {active_users}"));
             assert_eq!(position, told, "{own} shows {user} elsewhere than the sync: {active_users}");
         }
-        self.0.extend(synced.into_iter().filter(|(user, position)| user != own && *position > 0));
+        self.0.extend(synced.into_iter().filter(|(user, _)| user != own));
     }
 }

@@ -166,3 +166,13 @@ fn the_memory_is_bounded() {
     assert!(saved.deletions.iter().any(|it| it.version == Version(1_501)), "the last one is there");
     assert!(saved.deletions.iter().all(|it| it.version > Version(500)), "the first ones are not");
 }
+
+#[test]
+fn a_restore_leaves_a_thread_alone_that_only_has_the_id_of_an_older_one() {
+    let mut history = commented("alpha beta gamma", at(0, 5));
+    let then = history.document.clone();
+    history.delete("c");
+    history.comment("c", at(6, 10));
+    let placed = history.document.edit_back_to(&then, &Delta::new()).unwrap();
+    assert_eq!((placed, history.place("c")), (Vec::new(), at(6, 10)));
+}
