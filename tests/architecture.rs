@@ -14,7 +14,7 @@ const MAP: &[(&str, &[&str], &[&str])] = &[
     ("domain", &["text"], &[]),
     ("projection", &["domain", "text"], &[]),
     ("protocol", &["domain", "text"], &[]),
-    ("formats", &["text"], &["html5ever", "imara_diff", "pulldown_cmark"]),
+    ("formats", &["text"], &["gix_imara_diff", "html5ever", "pulldown_cmark"]),
     // The edges.
     ("telemetry", &[], &["metrics", "metrics_exporter_prometheus", "tracing_subscriber"]),
     ("settings", &["spelling", "telemetry"], &[]),
@@ -75,10 +75,10 @@ const FREE: &[&str] = &["app"];
 const GUARDED_CRATES: &[&str] = &[
     "async_nats",
     "clap",
+    "gix_imara_diff",
     "html5ever",
     "hyper",
     "hyper_util",
-    "imara_diff",
     "indicatif",
     "jsonwebtoken",
     "metrics",
