@@ -3,6 +3,8 @@
 //! [`super::html_reading`] keeps an [`Element`] for each known element that is open. Classes are those that Quill
 //! writes and highlighters use; of a style only the declarations count that change what our formats hold.
 
+use std::sync::Arc;
+
 use html5ever::tokenizer::Tag;
 
 use super::{
@@ -23,7 +25,7 @@ pub(super) struct Element {
     pub(super) language: Option<String>,
     /// Whether white space inside counts, where the element says so.
     pub(super) keeps_space: Option<bool>,
-    link: Option<String>,
+    link: Option<Arc<str>>,
     looks: Looks,
 }
 
@@ -61,7 +63,7 @@ impl Element {
             is_code,
             language: language.filter(|name| is_language(name)).map(str::to_owned),
             keeps_space: style.keeps_space().or(keeps_space),
-            link: attribute(tag, "href").filter(|address| name == "a" && is_safe_link(address)).map(str::to_owned),
+            link: attribute(tag, "href").filter(|address| name == "a" && is_safe_link(address)).map(Arc::from),
             looks: Looks::of(name, &style),
         }
     }

@@ -18,7 +18,7 @@ use super::{
     Unreadable,
     address::is_safe_picture,
     html_element::{Element, attribute, has_class},
-    lines::{Block, DEEPEST, Item, Kind, Line, Marks, What},
+    lines::{Block, DEEPEST, Item, Kind, Lines, Marks, What},
 };
 
 /// Elements that may be open inside each other.
@@ -28,8 +28,9 @@ const LONGEST_TAG: usize = 64 * 1024;
 /// Bytes that it is given at a time.
 const PIECE: usize = 4 * 1024;
 
-pub(super) fn read(html: &str) -> Result<Vec<Line>, Unreadable> {
-    let sink = Sink { reader: RefCell::default(), tokens: Cell::new(0) };
+/// Reads on behind the lines that there are.
+pub(super) fn read(html: &str, lines: Lines) -> Result<Lines, Unreadable> {
+    let sink = Sink { reader: RefCell::new(Reader { lines, ..Reader::default() }), tokens: Cell::new(0) };
     let (tokenizer, input) = (Tokenizer::new(sink, TokenizerOpts::default()), BufferQueue::default());
     let (mut rest, mut tokens, mut silent) = (html, 0, 0);
     while !rest.is_empty() {
@@ -44,13 +45,16 @@ pub(super) fn read(html: &str) -> Result<Vec<Line>, Unreadable> {
         if silent > LONGEST_TAG {
             return Err(Unreadable::LongTag { limit: LONGEST_TAG });
         }
-        if sink.reader.borrow().is_too_deep {
+        let reader = sink.reader.borrow();
+        if reader.is_too_deep {
             return Err(Unreadable::TooDeep { limit: OPEN });
         }
+        reader.lines.check()?;
     }
     tokenizer.end();
-    let mut reader = tokenizer.sink.reader.take();
+    let mut reader = tokenizer.sink.reader.into_inner();
     reader.end_line();
+    reader.lines.check()?;
     Ok(reader.lines)
 }
 
@@ -88,8 +92,7 @@ impl TokenSink for Sink {
 
 #[derive(Default)]
 struct Reader {
-    lines: Vec<Line>,
-    line: Line,
+    lines: Lines,
     /// Whether there is a line, even if nothing is in it.
     has_begun: bool,
     /// White space that counts if more text follows in the line.
@@ -190,7 +193,7 @@ impl Reader {
             }
             // The text of a formula is there twice more, for browsers.
             "span" if has_class(tag, "ql-formula") => {
-                self.put(attribute(tag, "data-value").unwrap_or_default());
+                self.put(attribute(tag, "data-value").unwrap_or_default(), &self.marks());
                 self.skip(tag);
                 return;
             }
@@ -261,7 +264,7 @@ impl Reader {
         self.put_tabs();
         self.put_space();
         let (address, marks) = (address.to_owned(), self.marks());
-        self.line.push(What::Picture { address, alt }, marks);
+        self.lines.push(What::Picture { address, alt }, marks);
     }
 
     fn text(&mut self, text: &str) {
@@ -272,9 +275,11 @@ impl Reader {
             (true, Some(rest)) => rest,
             _ => text,
         };
+        // Once for all words: as many elements as may be open would be asked for each.
+        let marks = self.marks();
         if self.open.iter().rev().find_map(|it| it.keeps_space) == Some(true) {
             for piece in text.split_inclusive('\n') {
-                self.put(piece.strip_suffix('\n').unwrap_or(piece));
+                self.put(piece.strip_suffix('\n').unwrap_or(piece), &marks);
                 if piece.ends_with('\n') {
                     self.begin_line();
                     self.end_line();
@@ -285,41 +290,40 @@ impl Reader {
         let is_space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{c}');
         for (n, word) in text.split(is_space).enumerate() {
             if n > 0 && self.has_begun && self.space.is_none() {
-                self.space = Some(self.marks());
+                self.space = Some(marks.clone());
             }
-            self.put(word);
+            self.put(word, &marks);
         }
     }
 
     /// Adds text as it is.
-    fn put(&mut self, text: &str) {
+    fn put(&mut self, text: &str, marks: &Marks) {
         if text.is_empty() {
             return;
         }
         self.begin_line();
         self.put_tabs();
         self.put_space();
-        let marks = self.marks();
-        self.line.push(What::Text(text.to_owned()), marks);
+        self.lines.push(What::Text(text.to_owned()), marks.clone());
     }
 
     fn put_tabs(&mut self) {
         let tabs = "\t".repeat(std::mem::take(&mut self.tabs));
         if !tabs.is_empty() {
             self.space = None;
-            self.line.push(What::Text(tabs), Marks::default());
+            self.lines.push(What::Text(tabs), Marks::default());
         }
     }
 
     fn put_space(&mut self) {
         if let Some(marks) = self.space.take() {
-            self.line.push(What::Text(" ".to_owned()), marks);
+            self.lines.push(What::Text(" ".to_owned()), marks);
         }
     }
 
     fn begin_line(&mut self) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.line.block = self.block();
+            self.lines.line.block = self.block();
         }
     }
 
@@ -327,7 +331,7 @@ impl Reader {
         self.space = None;
         if std::mem::take(&mut self.has_begun) {
             self.put_tabs();
-            self.lines.push(std::mem::take(&mut self.line));
+            self.lines.end();
         }
         self.tabs = 0;
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::from_html;
+use super::tests::from_html;
 use crate::text::{Attributes, Delta, Utf16};
 
 /// A document as pairs of text and attributes.

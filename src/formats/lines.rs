@@ -1,10 +1,15 @@
 //! A document as the lines that people see: each ends with a line end, whose attributes say what kind of line it is.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use serde_json::{Value, json};
 
 use crate::text::{Attributes, Delta, RichText, Utf16, with_line_feeds};
 
-use super::address::{is_safe_link, is_safe_picture};
+use super::{
+    Limits, Unreadable,
+    address::{is_safe_link, is_safe_picture},
+};
 
 /// Indents are this deep at most, as in Quill.
 pub(super) const DEEPEST: usize = 8;
@@ -38,7 +43,8 @@ pub(super) struct Marks {
     pub(super) strike: bool,
     pub(super) code: bool,
     pub(super) script: Option<Script>,
-    pub(super) link: Option<String>,
+    /// Shared by all the stretches inside: it may be long, and they many.
+    pub(super) link: Option<Arc<str>>,
 }
 
 /// Above or below the line.
@@ -147,31 +153,117 @@ pub(super) fn of(document: &RichText) -> Vec<Line> {
 
 /// The document that consists of these lines.
 pub(super) fn to_delta(lines: Vec<Line>) -> Delta<Utf16> {
-    let mut delta = Delta::new();
+    let (mut delta, mut of_marks, mut of_blocks) = (Delta::new(), Recent::default(), Recent::default());
     for Line { runs, block } in lines {
+        let end = of_blocks.attributes(block, Block::attributes);
         for Run { what, marks } in runs {
-            let mut attributes = marks.attributes();
+            let attributes = of_marks.attributes(marks, Marks::attributes);
             delta = match what {
                 What::Text(text) => {
                     // Formats that name characters by their numbers can name a line end.
                     let text = with_line_feeds(&text);
-                    let attributes: Attributes = attributes.into_iter().collect();
                     let mut pieces = text.split('\n');
                     let first = pieces.next().unwrap_or_default();
                     pieces.fold(delta.insert(first, attributes.clone()), |delta, piece| {
-                        delta.insert("\n", block.clone().attributes()).insert(piece, attributes.clone())
+                        delta.insert("\n", end.clone()).insert(piece, attributes.clone())
                     })
                 }
                 What::Picture { address, alt } => {
-                    attributes.extend(alt.map(|alt| ("alt".to_owned(), alt.into())));
+                    let alt = alt.map(|alt| ("alt".to_owned(), alt.into())).into_iter().collect();
                     let embed = [("image".to_owned(), address.into())].into_iter().collect();
-                    delta.embed(embed, attributes.into_iter().collect())
+                    delta.embed(embed, attributes.compose(&alt))
                 }
             };
         }
-        delta = delta.insert("\n", block.attributes());
+        delta = delta.insert("\n", end);
     }
     delta
+}
+
+/// The attributes that were made of the last few marks or blocks, so that stretches that look alike share them.
+#[derive(Default)]
+struct Recent<K>(VecDeque<(K, Attributes)>);
+
+impl<K: Clone + PartialEq> Recent<K> {
+    const MOST: usize = 8;
+
+    fn attributes(&mut self, key: K, make: impl Fn(K) -> Attributes) -> Attributes {
+        if let Some((_, attributes)) = self.0.iter().find(|(known, _)| *known == key) {
+            return attributes.clone();
+        }
+        let attributes = make(key.clone());
+        self.0.truncate(Self::MOST - 1);
+        self.0.push_front((key, attributes.clone()));
+        attributes
+    }
+}
+
+/// The lines of a document that is being read, no more of them than the limits allow.
+#[derive(Default)]
+pub(super) struct Lines {
+    done: Vec<Line>,
+    /// The line that is being read.
+    pub(super) line: Line,
+    limits: Limits,
+    taken: Limits,
+}
+
+impl Lines {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// How many have ended.
+    pub(super) fn count(&self) -> usize {
+        self.done.len()
+    }
+
+    /// Adds to the line. Beyond the limits nothing is kept.
+    pub(super) fn push(&mut self, what: What, marks: Marks) {
+        let bytes = match &what {
+            What::Text(text) => text.len(),
+            What::Picture { address, alt } => address.len() + alt.as_ref().map_or(0, String::len),
+        };
+        self.taken.bytes += bytes;
+        if self.check().is_err() {
+            return;
+        }
+        let link = marks.link.as_ref().map_or(0, |link| link.len());
+        let runs = self.line.runs.len();
+        self.line.push(what, marks);
+        if self.line.runs.len() > runs {
+            self.taken.operations += 1;
+            self.taken.bytes += link;
+        }
+    }
+
+    /// Ends the line.
+    pub(super) fn end(&mut self) {
+        self.taken.operations += 1;
+        if self.check().is_ok() {
+            self.done.push(std::mem::take(&mut self.line));
+        }
+    }
+
+    /// Those that have ended since there were so many.
+    pub(super) fn since(&mut self, count: usize) -> &mut [Line] {
+        self.done.get_mut(count..).unwrap_or_default()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Unreadable> {
+        if self.taken.operations > self.limits.operations {
+            return Err(Unreadable::TooManyOperations { limit: self.limits.operations });
+        }
+        if self.taken.bytes > self.limits.bytes {
+            return Err(Unreadable::TooLong { limit: self.limits.bytes });
+        }
+        Ok(())
+    }
+
+    /// All of them, without one that has not ended.
+    pub(super) fn finish(self) -> Result<Vec<Line>, Unreadable> {
+        self.check().map(|()| self.done)
+    }
 }
 
 impl Line {
@@ -210,17 +302,17 @@ impl Marks {
             script: text_of(attributes, "script")
                 .and_then(|name| Script::ALL.iter().find(|(_, known, _)| *known == name))
                 .map(|(script, ..)| *script),
-            link: text_of(attributes, "link").filter(|address| is_safe_link(address)).map(str::to_owned),
+            link: text_of(attributes, "link").filter(|address| is_safe_link(address)).map(Arc::from),
         }
     }
 
-    fn attributes(self) -> Vec<(String, Value)> {
+    fn attributes(self) -> Attributes {
         let Self { bold, italic, underline, strike, code, script, link } = self;
         let all = [("bold", bold), ("italic", italic), ("underline", underline), ("strike", strike), ("code", code)];
         let set = all.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name.to_owned(), json!(true)));
         let script = Script::ALL.iter().find(|(it, ..)| script == Some(*it));
         let script = script.map(|(_, name, _)| ("script".to_owned(), json!(name)));
-        set.chain(script).chain(link.map(|address| ("link".to_owned(), address.into()))).collect()
+        set.chain(script).chain(link.map(|address| ("link".to_owned(), (*address).into()))).collect()
     }
 }
 

@@ -4,14 +4,19 @@
     reason = "of what Markdown has, and of what is open, most says nothing here"
 )]
 
+use std::sync::Arc;
+
 use pulldown_cmark::{BlockQuoteKind, CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use super::{
-    Unreadable,
+    Limits, Unreadable,
     address::{is_safe_link, is_safe_picture},
     front_matter, html_reading,
-    lines::{Block, DEEPEST, Item, Kind, Line, Marks, Script, What, is_language},
+    lines::{Block, DEEPEST, Item, Kind, Line, Lines, Marks, Script, What, is_language},
 };
+
+/// Nodes of the parser, at most, for each line and stretch that a document may have.
+const NODES: usize = 4;
 
 /// Blocks and marks that may be open inside each other.
 const OPEN: usize = 256;
@@ -26,21 +31,31 @@ const OPTIONS: Options = Options::ENABLE_STRIKETHROUGH
     .union(Options::ENABLE_MATH)
     .union(Options::ENABLE_DEFINITION_LIST);
 
-pub(super) fn read(markdown: &str) -> Result<Vec<Line>, Unreadable> {
-    let mut reader = Reader::default();
+pub(super) fn read(markdown: &str, limits: Limits) -> Result<Vec<Line>, Unreadable> {
+    if nodes(markdown) > limits.operations.saturating_mul(NODES) {
+        return Err(Unreadable::TooManyOperations { limit: limits.operations });
+    }
+    let mut reader = Reader { lines: Lines::new(limits), ..Reader::default() };
     let (front_matter, markdown) = front_matter::split(markdown);
     front_matter.lines().for_each(|line| reader.plain_line(line));
     for event in Parser::new_ext(markdown, OPTIONS) {
         reader.take(event)?;
+        reader.lines.check()?;
     }
     reader.end_line();
-    Ok(reader.lines)
+    reader.lines.finish()
+}
+
+/// About how many nodes the parser makes, which keeps them all until the end: one for each line, and for each character that
+/// may begin a mark or an element.
+fn nodes(markdown: &str) -> usize {
+    let bytes = markdown.bytes().zip(markdown.bytes().skip(1).chain([b' ']));
+    bytes.filter(|(it, next)| b"\n*_`~[]!<>&\\|$".contains(it) || *next == b' ' && b"-+.)".contains(it)).count()
 }
 
 #[derive(Default)]
 struct Reader {
-    lines: Vec<Line>,
-    line: Line,
+    lines: Lines,
     has_begun: bool,
     open: Vec<Open>,
     /// A picture whose description is being read.
@@ -66,7 +81,7 @@ enum Open {
     Script(Script),
     /// `code` as a tag.
     Typed,
-    Link(Option<String>),
+    Link(Option<Arc<str>>),
     /// A row of a table.
     Row,
     /// Something that says nothing about its text.
@@ -135,11 +150,11 @@ impl Reader {
             }
             Tag::CodeBlock(CodeBlockKind::Indented) => Open::Code(None),
             Tag::List(first) => Open::List(if first.is_some() { Item::Ordered } else { Item::Bullet }),
-            Tag::Item => Open::Item(None, self.lines.len()),
+            Tag::Item => Open::Item(None, self.lines.count()),
             Tag::Strong => Open::Bold,
             Tag::Emphasis => Open::Italic,
             Tag::Strikethrough => Open::Strike,
-            Tag::Link { dest_url, .. } => Open::Link(Some(dest_url.into_string()).filter(|it| is_safe_link(it))),
+            Tag::Link { dest_url, .. } => Open::Link(Some(&*dest_url).filter(|it| is_safe_link(it)).map(Arc::from)),
             Tag::Image { dest_url, .. } => {
                 self.picture = Some((Some(dest_url.into_string()).filter(|it| is_safe_picture(it)), String::new()));
                 Open::Other
@@ -152,7 +167,7 @@ impl Reader {
     /// An item is a line, also where nothing stands in it.
     fn begin_empty_item(&mut self) {
         let item = self.open.iter().rfind(|it| matches!(it, Open::Item(..)));
-        if matches!(item, Some(Open::Item(_, before)) if *before == self.lines.len()) {
+        if matches!(item, Some(Open::Item(_, before)) if *before == self.lines.count()) {
             self.begin_and_end_line();
         }
     }
@@ -171,16 +186,15 @@ impl Reader {
                 if let Some((Some(address), alt)) = self.picture.take() {
                     self.begin_line();
                     let (alt, marks) = (Some(alt).filter(|alt| !alt.is_empty()), self.marks());
-                    self.line.push(What::Picture { address, alt }, marks);
+                    self.lines.push(What::Picture { address, alt }, marks);
                 }
             }
             TagEnd::HtmlBlock => {
                 let block = self.block();
-                for mut line in html_reading::read(&std::mem::take(&mut self.html))? {
-                    if line.block == Block::default() {
-                        line.block.clone_from(&block);
-                    }
-                    self.lines.push(line);
+                let before = self.lines.count();
+                self.lines = html_reading::read(&std::mem::take(&mut self.html), std::mem::take(&mut self.lines))?;
+                for line in self.lines.since(before).iter_mut().filter(|line| line.block == Block::default()) {
+                    line.block.clone_from(&block);
                 }
             }
             TagEnd::Item => {
@@ -291,21 +305,21 @@ impl Reader {
             return;
         }
         self.begin_line();
-        self.line.push(What::Text(text), marks);
+        self.lines.push(What::Text(text), marks);
     }
 
     fn begin_line(&mut self) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.line.block = self.block();
+            self.lines.line.block = self.block();
             if let Some(name) = self.footnote.take() {
-                self.line.push(What::Text(format!("[^{name}]: ")), Marks::default());
+                self.lines.push(What::Text(format!("[^{name}]: ")), Marks::default());
             }
         }
     }
 
     fn end_line(&mut self) {
         if std::mem::take(&mut self.has_begun) {
-            self.lines.push(std::mem::take(&mut self.line));
+            self.lines.end();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Markdown whose lines mean something: tables, footnotes, alerts, formulas, definitions, front matter.
 
-use super::{from_markdown, to_markdown};
+use super::{tests::from_markdown, to_markdown};
 use crate::text::RichText;
 
 fn text(markdown: &str) -> String {

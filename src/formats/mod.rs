@@ -1,7 +1,8 @@
 //! Documents in the formats of others: Markdown and HTML, and from one text to another by the least change. Pure.
 //!
 //! What is kept is the table in `docs/http.md`; all else comes in and goes out as its text. Whatever comes in, nothing
-//! recurses, and neither time nor memory grows faster than the input.
+//! recurses, neither time nor memory grows faster than the input, and of a document that comes in no more is held than the
+//! [`Limits`] allow.
 
 mod address;
 mod difference;
@@ -22,7 +23,18 @@ mod tests;
 
 pub use difference::change;
 
+use lines::Lines;
+
 use crate::text::{Delta, RichText, Utf16, with_line_feeds};
+
+/// How much of a document may come in. Of HTML and Markdown a few bytes can stand for much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Lines, and stretches of a line that look alike.
+    pub operations: usize,
+    /// Bytes of its text, with the address of a link counted for each stretch inside.
+    pub bytes: usize,
+}
 
 /// Why something is no document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +51,18 @@ pub enum Unreadable {
         /// How long it may be.
         limit: usize,
     },
+    /// More than [`Limits::operations`].
+    #[error("the document has more than {limit} lines and stretches of the same look (`limits.import_operations`)")]
+    TooManyOperations {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// More than [`Limits::bytes`].
+    #[error("the document is longer than {limit} bytes, with its links counted wherever they begin anew")]
+    TooLong {
+        /// How long it may be.
+        limit: usize,
+    },
 }
 
 /// A document as a page of HTML with this title.
@@ -47,8 +71,8 @@ pub fn to_html(document: &RichText, title: &str) -> String {
 }
 
 /// A page or a part of one as the inserts of a document.
-pub fn from_html(html: &str) -> Result<Delta<Utf16>, Unreadable> {
-    let mut lines = html_reading::read(html)?;
+pub fn from_html(html: &str, limits: Limits) -> Result<Delta<Utf16>, Unreadable> {
+    let mut lines = html_reading::read(html, Lines::new(limits))?.finish()?;
     quill_spaces::mend(html, &mut lines);
     Ok(lines::to_delta(lines))
 }
@@ -59,6 +83,6 @@ pub fn to_markdown(document: &RichText) -> String {
 }
 
 /// Markdown as the inserts of a document.
-pub fn from_markdown(markdown: &str) -> Result<Delta<Utf16>, Unreadable> {
-    Ok(lines::to_delta(markdown_reading::read(&with_line_feeds(markdown))?))
+pub fn from_markdown(markdown: &str, limits: Limits) -> Result<Delta<Utf16>, Unreadable> {
+    Ok(lines::to_delta(markdown_reading::read(&with_line_feeds(markdown), limits)?))
 }

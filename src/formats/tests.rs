@@ -14,6 +14,17 @@ fn document(delta: &Delta<Utf16>) -> RichText {
     RichText::from_delta(delta).unwrap()
 }
 
+/// Limits that no test reaches by chance.
+const PLENTY: Limits = Limits { operations: 1_000_000, bytes: 1 << 28 };
+
+pub(super) fn from_html(html: &str) -> Result<Delta<Utf16>, Unreadable> {
+    super::from_html(html, PLENTY)
+}
+
+pub(super) fn from_markdown(markdown: &str) -> Result<Delta<Utf16>, Unreadable> {
+    super::from_markdown(markdown, PLENTY)
+}
+
 /// What every format can say, and what only HTML can.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Of {
@@ -300,6 +311,41 @@ fn odd_input_takes_no_longer_than_other_input() {
     {
         let _ = from_markdown(&part.repeat(MUCH));
     }
+}
+
+/// Behind what is too much stands what is too deep, which is not read any more.
+#[test]
+fn stops_reading_where_there_are_more_lines_or_stretches_than_may_be() {
+    let limits = Limits { operations: 1_000, bytes: 1 << 20 };
+    let too_many = Err(Unreadable::TooManyOperations { limit: 1_000 });
+    for part in ["<p>x", "<br>", "<i>x</i>y", "<td>x<tr>", "<pre>x\n</pre>", "<img src=x>", "<b>x</b>&#10;"] {
+        let html = part.repeat(MUCH) + &"<div>".repeat(MUCH);
+        assert_eq!(super::from_html(&html, limits), too_many, "{part}");
+        assert!(super::from_html(&part.repeat(300), limits).is_ok(), "{part}");
+    }
+    for part in ["x\n\n", "*x* y ", "- x\n", "x\\\n", "<br>x\n", "    x\n", "|x|\n|-|\n\n", "<p>x\n\n"] {
+        let markdown = part.repeat(560) + "\n\n" + &"> ".repeat(300);
+        assert_eq!(super::from_markdown(&markdown, limits), too_many, "{part}");
+        assert!(super::from_markdown(&part.repeat(300), limits).is_ok(), "{part}");
+    }
+    for part in ["x\n", "> ", "*", "[", "- ", "1. ", "`", "|"] {
+        assert_eq!(super::from_markdown(&part.repeat(MUCH), limits), too_many, "{part} is not even parsed");
+    }
+}
+
+/// A long link around many stretches stands for a document of gigabytes.
+#[test]
+fn counts_a_link_for_each_stretch_inside() {
+    let (address, limits) = ("x".repeat(60_000), Limits { operations: 1_000_000, bytes: 1 << 20 });
+    let html = |stretches| format!("<a href=\"{address}\">{}</a>", "<b>x</b>y".repeat(stretches));
+    let markdown = |stretches| format!("[{}]({address})", "**x**y".repeat(stretches));
+    let too_long = Err(Unreadable::TooLong { limit: 1 << 20 });
+    assert_eq!(super::from_html(&html(1_000), limits), too_long);
+    assert_eq!(super::from_markdown(&markdown(1_000), limits), too_long);
+    let delta = super::from_html(&html(8), limits).unwrap();
+    assert_eq!((delta.ops().len(), super::from_markdown(&markdown(8), limits)), (17, Ok(delta)));
+    let words = format!("<a href=\"{address}\">{}</a>", "word ".repeat(MUCH));
+    assert!(super::from_html(&words, limits).is_ok(), "the words of one stretch are one");
 }
 
 #[test]

@@ -144,6 +144,9 @@ sections! {
         message_bytes: usize as Bytes = MIB, in KIB..=GIB;
         /// A document that comes in by `import`, in bytes; a larger one gets HTTP 413.
         import_bytes: usize as Bytes = 16 * MIB, in KIB..=GIB;
+        /// Lines of a document that comes in as Markdown or HTML, and stretches in them that look alike, together; with
+        /// more it gets HTTP 413.
+        import_operations: usize = 500_000, in 1..=1_000_000_000;
         /// The length of a document, in UTF-16 units.
         document_length: usize = 10_000_000, in 1..=1_000_000_000;
         /// Operations in one edit.

@@ -117,7 +117,8 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let received = raw(json!({"import": {"format": format.row().0, "sha256": digest}}).to_string());
     let turn = ask.turn().await?;
     let body = body.clone();
-    let wanted = aside(move || read(&body, format)).await?;
+    let limits = import_limits(ask);
+    let wanted = aside(move || read(&body, format, limits)).await?;
     let before = match history::find(&ask.shared.log, id, When::Now).await {
         Ok(place) => Some(history::document(&ask.shared.log, &place, |_| ()).await?),
         Err(Untold::NoDocument) => None,
@@ -156,13 +157,24 @@ fn of_content_type(ask: &Ask) -> Result<Format, Problem> {
     }
 }
 
+/// What an import may make of its body: links are counted for each stretch inside, so there may be more than was sent.
+fn import_limits(ask: &Ask) -> formats::Limits {
+    let limits = &ask.shared.settings.limits;
+    formats::Limits { operations: limits.import_operations, bytes: limits.import_bytes.saturating_mul(2) }
+}
+
 /// The document in a body, as the inserts that make it.
-fn read(body: &[u8], format: Format) -> Result<Delta<Utf16>, Problem> {
+fn read(body: &[u8], format: Format, limits: formats::Limits) -> Result<Delta<Utf16>, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| unusable(format!("the body is not UTF-8: {error}")))?;
-    let refused = |why: Unreadable| unusable(why.to_string());
+    let refused = |why: Unreadable| match why {
+        Unreadable::TooManyOperations { .. } | Unreadable::TooLong { .. } => {
+            Problem::new(Code::DocumentTooLarge, why.to_string())
+        }
+        Unreadable::TooDeep { .. } | Unreadable::LongTag { .. } => unusable(why.to_string()),
+    };
     match format {
-        Format::Markdown => formats::from_markdown(text).map_err(refused),
-        Format::Html => formats::from_html(text).map_err(refused),
+        Format::Markdown => formats::from_markdown(text, limits).map_err(refused),
+        Format::Html => formats::from_html(text, limits).map_err(refused),
         Format::Text => Ok(plain(text)),
         Format::Delta | Format::Json => from_json(text),
     }
