@@ -15,6 +15,7 @@ mod people;
 mod permission;
 mod probes;
 mod problem;
+mod quota;
 mod replay;
 mod request;
 mod rest;
@@ -47,7 +48,6 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -67,6 +67,7 @@ use erasures::Erasures;
 use limits::Buckets;
 use peer::Peer;
 use people::People;
+use quota::Quota;
 use revocations::Revocations;
 
 /// What every request and every session needs.
@@ -95,7 +96,9 @@ pub struct Shared {
     address_requests: Buckets<IpAddr>,
     user_requests: Buckets<UserId>,
     /// Turns for questions that may take long: answering them must not keep everybody else from the log.
-    long_questions: Arc<Semaphore>,
+    long_questions: Arc<Quota>,
+    /// Turns for imports, which may take seconds of a processor each: questions do not wait for them.
+    imports: Arc<Quota>,
 }
 
 /// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
@@ -117,8 +120,10 @@ impl Drop for Place {
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a plain HTTP connection may take to end when the server stops.
 const HTTP_GRACE: Duration = Duration::from_secs(1);
-/// Questions that may take long and are answered at the same time.
-const LONG_QUESTIONS: usize = 8;
+/// Questions that may take long and are answered at the same time: of all, and of one user.
+const LONG_QUESTIONS: (usize, usize) = (8, 4);
+/// Imports at the same time: of all, and of one user.
+const IMPORTS: (usize, usize) = (2, 1);
 /// After a failure to accept (out of file descriptors), a pause instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -146,7 +151,8 @@ impl Shared {
             user_connections: Buckets::new(limits.user_connections),
             address_requests: Buckets::new(limits.address_requests),
             user_requests: Buckets::new(limits.user_requests),
-            long_questions: Arc::new(Semaphore::new(LONG_QUESTIONS)),
+            long_questions: Quota::new(LONG_QUESTIONS.0, LONG_QUESTIONS.1),
+            imports: Quota::new(IMPORTS.0, IMPORTS.1),
             live,
             log,
             authenticator,

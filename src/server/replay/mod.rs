@@ -109,6 +109,7 @@ async fn begin(
         outbox: Arc::clone(&talk.outbox),
         turns: Arc::clone(&shared.long_questions),
         patience: shared.settings.heartbeat.timeout,
+        user: talk.client.user.clone(),
         client: talk.client.client.clone(),
         asked,
         pace: Pace::new(wish.speed, wish.max_pause, wish.paused),

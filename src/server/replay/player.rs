@@ -3,17 +3,20 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
-    domain::{ClientId, MessageId, Timestamp, Version},
+    domain::{ClientId, MessageId, Timestamp, UserId, Version},
     event_log::{Damaged, EventLog, ReadError, Recorded},
     history::{self, Place as InPast, When},
     live::{Goodbye, Item, Outbox, Retelling},
     protocol::document::{ReplayState, Sought, Speed, replay_state},
-    server::ending::{ended, failed},
+    server::{
+        ending::{ended, throttled},
+        quota::{PATIENCE, Quota},
+    },
     telemetry::Sent,
 };
 
@@ -42,9 +45,10 @@ pub(super) struct Player {
     pub(super) retelling: Retelling,
     pub(super) outbox: Arc<Outbox>,
     /// Turns for what may take long.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: Arc<Quota>,
     /// How long a watcher may take nothing.
     pub(super) patience: Duration,
+    pub(super) user: UserId,
     pub(super) client: ClientId,
     pub(super) asked: mpsc::Receiver<Ask>,
     pub(super) pace: Pace,
@@ -125,7 +129,7 @@ impl Player {
     async fn jump(&mut self, place: InPast, asked_by: Option<&MessageId>) -> Result<(), Goodbye> {
         // A document may be long. One is on its way at most.
         self.wait_for_room(0).await?;
-        let _turn = self.turns.acquire().await.map_err(|_| failed())?;
+        let _turn = self.turns.turn(&self.user).await.ok_or_else(|| throttled(PATIENCE))?;
         let document = history::document(&self.log, &place, |_| ()).await?;
         self.shown = history::recorded_at(&self.log, &place).await?;
         (self.at, self.version) = (place, document.version());

@@ -3,11 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde_json::{Value, json, value::to_raw_value};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
     Wish, find,
@@ -19,7 +15,10 @@ use crate::{
     event_log::{Append, EventLog, Expected, NewEvent, StreamName},
     live::{Goodbye, Item, Outbox, Retelling},
     protocol::document::{Form, Sought, Speed},
-    server::rest::{REPLAY, query_of},
+    server::{
+        quota::{PATIENCE, Quota},
+        rest::{REPLAY, query_of},
+    },
     telemetry::Metrics,
     text::{Attributes, Delta},
 };
@@ -65,6 +64,10 @@ struct Watcher {
 
 impl Watcher {
     async fn of(log: &EventLog, query: &str) -> Self {
+        Self::with(log, query, Quota::new(1, 1)).await
+    }
+
+    async fn with(log: &EventLog, query: &str, turns: Arc<Quota>) -> Self {
         let (wish, outbox) = (Wish::read(&query_of(REPLAY, query).unwrap()).unwrap(), Arc::new(Outbox::new(1 << 20)));
         let found = find(log, &document(), wish).await.unwrap();
         let (asks, asked) = mpsc::channel(1);
@@ -78,8 +81,9 @@ impl Watcher {
             log: log.clone(),
             retelling,
             outbox: Arc::clone(&outbox),
-            turns: Arc::new(Semaphore::new(1)),
+            turns,
             patience: Duration::from_secs(75),
+            user: UserId::parse("w").unwrap(),
             client: ClientId::parse("w").unwrap(),
             asked,
             pace: Pace::new(wish.speed, wish.max_pause, wish.paused),
@@ -240,4 +244,18 @@ async fn who_reads_slowly_is_waited_for_and_nothing_gathers() {
     let watcher = Watcher::of(&log, "speed=0").await;
     let goodbye = watcher.playing.await.unwrap();
     assert_eq!((goodbye.code, goodbye.reason), (1008, "slow_consumer"), "who takes nothing for long is let go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gets_no_turn_for_a_jump_is_let_go_after_a_while() {
+    let (log, turns) = (log_of(&MOMENTS).await, Quota::new(1, 1));
+    let mut watcher = Watcher::with(&log, "from=5&paused=true", Arc::clone(&turns)).await;
+    watcher.expect("sync 5", 0).await;
+    watcher.expect("state 5", 0).await;
+    let taken = turns.turn(&UserId::parse("another").unwrap()).await.unwrap();
+    watcher.ask(Change::Seek(Sought::Version(Version(1)))).await;
+    let goodbye = watcher.playing.await.unwrap();
+    assert_eq!((goodbye.code, goodbye.reason), (4004, "throttled"));
+    assert!((PATIENCE..PATIENCE + Duration::from_millis(5)).contains(&watcher.began.elapsed()));
+    drop(taken);
 }

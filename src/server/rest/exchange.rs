@@ -1,5 +1,7 @@
 //! Documents in the formats of others: given out, and taken in as one new version.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use mime::Mime;
@@ -8,7 +10,7 @@ use serde_json::{json, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{DocumentId, Version},
+    domain::{DocumentId, MessageId, Version},
     formats::{self, Unreadable},
     history::{self, Untold, When},
     live::Task,
@@ -70,10 +72,10 @@ pub(super) async fn export(ask: &Ask, id: &DocumentId) -> Answer {
     if has_already(&ask.headers, &tag) {
         return Ok(not_modified(tag));
     }
-    let _turn = ask.turn().await?;
+    let turn = ask.turn().await?;
     let document = history::document(&ask.shared.log, &place, |_| ()).await?;
     let title = id.clone();
-    let body = aside(move || Ok(write(&title, &document, format))).await?;
+    let body = aside(turn, move || Ok(write(&title, &document, format))).await?;
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);
@@ -115,10 +117,28 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     // The content is in the change itself; this tells whether the same comes again.
     let digest = format!("{:x}", Sha256::digest(body));
     let received = raw(json!({"import": {"format": format.row().0, "sha256": digest}}).to_string());
-    let turn = ask.turn().await?;
-    let body = body.clone();
+    let turn = ask.import_turn().await?;
+    let (ask, id, body) = (ask.clone(), id.clone(), body.clone());
+    // A task of its own, which holds the turn and goes on when the client has gone: what is begun here is a thread's work
+    // and an order, and neither can be called back.
+    let taken_in = ask.shared.sessions.spawn({
+        let ask = ask.clone();
+        async move {
+            let _turn = turn;
+            take_in(&ask, &id, (body, format), (message_id, received)).await
+        }
+    });
+    taken_in.await.map_err(|_| failed())?
+}
+
+async fn take_in(
+    ask: &Ask,
+    id: &DocumentId,
+    (body, format): (Bytes, Format),
+    (message_id, received): (MessageId, Arc<RawValue>),
+) -> Answer {
     let limits = import_limits(ask);
-    let wanted = aside(move || read(&body, format, limits)).await?;
+    let wanted = aside((), move || read(&body, format, limits)).await?;
     let before = match history::find(&ask.shared.log, id, When::Now).await {
         Ok(place) => Some(history::document(&ask.shared.log, &place, |_| ()).await?),
         Err(Untold::NoDocument) => None,
@@ -128,8 +148,7 @@ pub(super) async fn import(ask: &Ask, id: &DocumentId, body: &Bytes) -> Answer {
     let before = before.unwrap_or_default();
     let base = if is_new { Version(0) } else { before.version() };
     let change =
-        aside(move || formats::change(before.content(), &wanted).map_err(|why| unusable(why.to_string()))).await?;
-    drop(turn);
+        aside((), move || formats::change(before.content(), &wanted).map_err(|why| unusable(why.to_string()))).await?;
     let edit = EditMessage {
         end: change.base_length(),
         operation: SentOperation::Utf16(change),
@@ -203,8 +222,47 @@ fn from_json(text: &str) -> Result<Delta<Utf16>, Problem> {
     }
 }
 
-/// Does what may take long where nobody else waits for it.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
-    let failed = |_| Problem::new(Code::Internal, "something went wrong here");
-    tokio::task::spawn_blocking(work).await.map_err(failed)?
+/// Does what may take long where nobody else waits for it. It cannot be stopped: what it holds it keeps until it is done, also
+/// when nobody waits any more.
+async fn aside<T: Send + 'static>(
+    held: impl Send + 'static,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let work = move || {
+        let done = work();
+        drop(held);
+        done
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| failed())?
+}
+
+fn failed() -> Problem {
+    Problem::new(Code::Internal, "something went wrong here")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_keeps_its_turn_when_nobody_waits_for_it_any_more() {
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&turns).acquire_owned().await.unwrap();
+        let ((begun, has_begun), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
+        let work = aside(turn, move || {
+            begun.send(()).unwrap();
+            Ok(may_go_on.recv().unwrap())
+        });
+        let asked = tokio::task::spawn(work);
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(turns.available_permits(), 0, "the thread works on");
+        go_on.send(()).unwrap();
+        drop(turns.acquire().await.unwrap());
+    }
 }

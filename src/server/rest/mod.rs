@@ -21,16 +21,13 @@ pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
 pub(super) use table::{REPLAY, ROUTES, SOCKET, query_of};
 pub(super) use writing::{read as read_json, unusable};
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use tokio::{
-    sync::SemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 use warp::{Filter, path::FullPath};
 
 use crate::{
@@ -43,16 +40,15 @@ use super::{
     Shared, caller, limits,
     peer::{self, Peer},
     problem::{Code, Problem},
+    quota::Held,
     request,
     routes::Routes,
 };
 use answer::Answer;
 pub(super) use query::{Query, bad};
 
-/// Who waits longer for a turn is sent away.
-const TURN: Duration = Duration::from_secs(10);
-
 /// Somebody asks for something, and may ask.
+#[derive(Clone)]
 pub(super) struct Ask {
     pub(super) shared: Arc<Shared>,
     query: Query,
@@ -67,11 +63,15 @@ impl Ask {
         caller::check_on(&self.identity, id, needed)
     }
 
-    /// A turn for a question that may take long.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        let detail = "too many long questions at once; try again later";
-        let busy = || Problem::new(Code::Busy, detail);
-        timeout(TURN, self.shared.long_questions.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+    /// A turn for a question that may take long. Work that does not end with the request has to take it along.
+    async fn turn(&self) -> Result<Held, Problem> {
+        let turn = self.shared.long_questions.turn(&self.identity.user_id).await;
+        turn.ok_or_else(|| Problem::new(Code::Busy, "too many long questions at once; try again later"))
+    }
+
+    async fn import_turn(&self) -> Result<Held, Problem> {
+        let turn = self.shared.imports.turn(&self.identity.user_id).await;
+        turn.ok_or_else(|| Problem::new(Code::Busy, "too many imports at once; try again later"))
     }
 
     fn address(&self) -> std::net::IpAddr {

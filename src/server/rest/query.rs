@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The parameters, as they came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::server) struct Query(Vec<(String, String)>);
 
 impl Query {

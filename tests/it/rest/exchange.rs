@@ -207,3 +207,16 @@ async fn carriage_returns_come_in_as_line_feeds() {
     assert_eq!(error["details"]["path"], "data.operation.content");
     server.verify().await;
 }
+
+#[tokio::test]
+async fn a_document_of_too_many_lines_is_refused_by_the_name_of_its_limit() {
+    let server = Server::start_with(&[("LIMITS__IMPORT_OPERATIONS", "100")]).await;
+    for (kind, part) in [("text/html", "<p>x"), ("text/markdown", "x\n\n")] {
+        let path = "/v1/documents/doc/import?message_id=m";
+        let refused = take(&server, path, kind, part.repeat(1_000)).await;
+        let detail = refused.problem(413);
+        assert!(detail.contains("more than 100 lines") && detail.contains("`limits.import_operations`"), "{detail}");
+    }
+    assert_eq!(server.look("/v1/documents/doc").await.status, 404);
+    take(&server, "/v1/documents/doc/import?message_id=n", "text/html", "<p>x".repeat(40)).await.with(201);
+}
