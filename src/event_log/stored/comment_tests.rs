@@ -111,7 +111,7 @@ fn an_edit_that_reattaches_stays_readable() {
 #[test]
 fn a_snapshot_with_comments_stays_readable() {
     let golden = golden();
-    let Golden { stored, .. } = golden.last().unwrap();
+    let [.., Golden { stored: earlier, .. }, Golden { stored, .. }] = golden.as_slice() else { panic!() };
     let (content, comments) = decode_snapshot(stored.as_bytes()).unwrap();
     let stamp = |name, moment| Some(Stamp { by: user(name), at: Timestamp(moment) });
     let said = |id, seq, author, content: &str, moment| Comment {
@@ -147,7 +147,8 @@ fn a_snapshot_with_comments_stays_readable() {
             comments: vec![said("c3", 3, "user_123", "Hm", 1_736_245_800_000_002).into()],
         },
     ];
-    let gone = |at, length, fingerprint, version, parts| SavedDeletion {
+    let gone = |from, at, length, fingerprint, version, parts| SavedDeletion {
+        from,
         at,
         length,
         fingerprint,
@@ -155,11 +156,14 @@ fn a_snapshot_with_comments_stays_readable() {
         parts,
     };
     let deletions = vec![
-        gone(5, 4, 2_305_843_009_213_693_950, 3, vec![SavedPart { thread: 1, from: 0, to: 4 }]),
-        gone(7, 1, 98, 4, Vec::new()),
+        gone(3, 5, 4, 2_305_843_009_213_693_950, 3, vec![SavedPart { thread: 1, from: 0, to: 4 }]),
+        gone(7, 7, 1, 98, 4, Vec::new()),
     ];
     assert_eq!(comments, SavedComments { threads, deletions });
     assert_eq!(encode_snapshot(&content, &comments).unwrap(), *stored);
+    let mut with_points = comments.clone();
+    with_points.deletions[0].from = 5;
+    assert_eq!(decode_snapshot(earlier.as_bytes()).unwrap(), (content.clone(), with_points));
     let length = RichText::from_delta(&content).unwrap().length::<Utf16>();
     assert_eq!(Comments::restore(&comments, length).unwrap().saved(), comments, "and can be gone on with");
 }

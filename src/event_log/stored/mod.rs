@@ -23,6 +23,7 @@ mod presence_v1;
 pub(super) mod revoked_v1;
 mod snapshot_v1;
 mod snapshot_v2;
+mod snapshot_v3;
 #[cfg(test)]
 mod tests;
 pub(super) mod user_erased_v1;
@@ -96,7 +97,7 @@ pub(super) fn decode_message_id(text: &[u8]) -> Result<MessageId, Why> {
 
 /// Writes a snapshot in the newest form that it needs.
 pub(super) fn encode_snapshot(content: &Delta<Utf16>, comments: &SavedComments) -> Result<String, Why> {
-    let text = if comments.is_empty() { snapshot_v1::encode(content) } else { snapshot_v2::encode(content, comments) };
+    let text = if comments.is_empty() { snapshot_v1::encode(content) } else { snapshot_v3::encode(content, comments) };
     let text = text.map_err(|e| e.to_string())?;
     if is_rich(content) && decode_snapshot(text.as_bytes())?.0 != *content {
         return Err("the snapshot would not be read as it was written".into());
@@ -229,6 +230,7 @@ tagged! {
     SnapshotForm = "a snapshot" {
         snapshot_v1::TAG => |list| ops_v1::read(list).map(|content| SnapshotForm(content, SavedComments::default())),
         snapshot_v2::TAG => |list| snapshot_v2::read(list).map(|(content, comments)| SnapshotForm(content, comments)),
+        snapshot_v3::TAG => |list| snapshot_v3::read(list).map(|(content, comments)| SnapshotForm(content, comments)),
     } ->
     struct SnapshotForm(Delta<Utf16>, SavedComments);
 }

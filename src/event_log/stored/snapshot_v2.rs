@@ -1,5 +1,5 @@
 //! A document with comments, form 2: `["snapshot.2", [[thread, …], [deletion, …]], op, …]`, the ops as in form 1.
-//! Frozen: add a form beside it, never change it.
+//! Frozen: add a form beside it, never change it. No longer written; form 3 has the same threads.
 //!
 //! thread: `[id, begun, start, end, quote, [by, at] or null, [comment, …]]`, in UTF-16 units, oldest first;
 //! comment: `[id, seq, author, author's name or null, content, created at, [by, at] or null]`;
@@ -7,11 +7,7 @@
 
 use std::sync::Arc;
 
-use serde::{
-    Serialize, Serializer,
-    de::{Error, SeqAccess},
-    ser::SerializeTuple,
-};
+use serde::de::{Error, SeqAccess};
 
 use super::{fields, ops_v1};
 use crate::{
@@ -22,41 +18,9 @@ use crate::{
 
 pub(super) const TAG: &str = "snapshot.2";
 
-/// Writes it.
-pub(super) fn encode(content: &Delta<Utf16>, comments: &SavedComments) -> serde_json::Result<String> {
-    ops_v1::tagged_with(TAG, &Written(comments), content)
-}
-
-struct Written<'a>(&'a SavedComments);
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stamp = |stamp: &Option<Stamp>| stamp.as_ref().map(|it| (it.by.as_str().to_owned(), it.at.0));
-        let comment = |it: &Arc<Comment>| {
-            let name = it.author_name.as_deref().map(str::to_owned);
-            let (id, author, content) =
-                (it.id.as_str().to_owned(), it.author.as_str().to_owned(), it.content.to_string());
-            (id, it.seq.0, author, name, content, it.created_at.0, stamp(&it.updated))
-        };
-        let thread = |it: &SavedThread| {
-            let comments: Vec<_> = it.comments.iter().map(comment).collect();
-            let (id, quote) = (it.id.as_str().to_owned(), it.quote.to_string());
-            (id, it.begun.0, it.at.start, it.at.end, quote, stamp(&it.resolved), comments)
-        };
-        let deletion = |it: &SavedDeletion| {
-            let parts: Vec<_> = it.parts.iter().map(|part| (part.thread, part.from, part.to)).collect();
-            (it.at, it.length, it.fingerprint, it.version, parts)
-        };
-        let mut pair = serializer.serialize_tuple(2)?;
-        pair.serialize_element(&self.0.threads.iter().map(thread).collect::<Vec<_>>())?;
-        pair.serialize_element(&self.0.deletions.iter().map(deletion).collect::<Vec<_>>())?;
-        pair.end()
-    }
-}
-
 type WrittenStamp = (String, i64);
 type WrittenComment = (String, u64, String, Option<String>, String, i64, Option<WrittenStamp>);
-type WrittenThread = (String, u64, u32, u32, String, Option<WrittenStamp>, Vec<WrittenComment>);
+pub(super) type WrittenThread = (String, u64, u32, u32, String, Option<WrittenStamp>, Vec<WrittenComment>);
 type WrittenDeletion = (u32, u32, u64, u64, Vec<(u32, u32, u32)>);
 
 /// Reads it after its tag.
@@ -71,7 +35,9 @@ fn stamp<E: Error>(stamp: Option<WrittenStamp>) -> Result<Option<Stamp>, E> {
     stamp.map(|(by, at)| Ok(Stamp { by: fields::id(&by, UserId::parse)?, at: Timestamp(at) })).transpose()
 }
 
-fn thread<E: Error>((id, begun, start, end, quote, resolved, comments): WrittenThread) -> Result<SavedThread, E> {
+pub(super) fn thread<E: Error>(
+    (id, begun, start, end, quote, resolved, comments): WrittenThread,
+) -> Result<SavedThread, E> {
     Ok(SavedThread {
         id: fields::id(&id, ThreadId::parse)?,
         begun: Seq(begun),
@@ -101,6 +67,7 @@ fn deletion((at, length, fingerprint, version, parts): WrittenDeletion) -> Saved
         to: to as usize,
     };
     SavedDeletion {
+        from: at as usize,
         at: at as usize,
         length: length as usize,
         fingerprint,

@@ -52,13 +52,45 @@ impl Deletion {
     }
 }
 
-/// The deletions that are remembered, in the order of their places in the text.
+/// Where a deleted text was: a point, or the stretch of what has come into its place.
+///
+/// Its own author may have replaced the text, and others may have typed in what replaced it or beside it. An undo takes the
+/// replacement out piece by piece, around what others typed, and inserts the deleted text before the first or behind the last
+/// of the pieces: so an edit that deletes may bring it back anywhere in there. One that only inserts does at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) from: u32,
+    /// What is not replaced is gone from here.
+    pub(super) to: u32,
+}
+
+impl Spot {
+    pub(super) const fn at(place: u32) -> Self {
+        Self { from: place, to: place }
+    }
+
+    /// From here or from `to - WIDEST` on, whichever is later.
+    pub(super) const fn between(from: u32, to: u32) -> Self {
+        let widest = to.saturating_sub(WIDEST);
+        Self { from: if from > widest { from } else { widest }, to }
+    }
+
+    const fn is_touched(self, from: u32, to: u32, edit_deletes: bool) -> bool {
+        self.from <= to && from <= self.to && (edit_deletes || self.to == from)
+    }
+}
+
+/// The deletions that are remembered, ordered by where their spots end.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deletions {
-    places: Vec<u32>,
+    spots: Vec<Spot>,
     what: Vec<Deletion>,
     parts: usize,
 }
+
+/// How long a spot may be, in UTF-16 units: as long as the text that replaces a selection usually is, and no reason to hold
+/// every later edit of a long chapter against all that was ever deleted where it was written.
+const WIDEST: u32 = 4_096;
 
 /// With more than so many some are forgotten, the oldest first; those that took nothing from a thread before
 /// the others.
@@ -70,38 +102,50 @@ const PARTS_PER_THREAD: usize = 4;
 const MORE_PARTS: usize = 1_024;
 
 impl Deletions {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Deletion)> {
-        self.places.iter().copied().zip(&self.what)
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Spot, &Deletion)> {
+        self.spots.iter().copied().zip(&self.what)
     }
 
-    /// Which lie from one place up to and including another.
-    pub(super) fn within(&self, from: u32, to: u32) -> Range<usize> {
-        self.places.partition_point(|place| *place < from)..self.places.partition_point(|place| *place <= to)
+    /// Whether there are any that an edit touches in this stretch.
+    pub(super) fn any_touched(&self, from: u32, to: u32, edit_deletes: bool) -> bool {
+        self.reach(from, to).any(|at| self.spots[at].is_touched(from, to, edit_deletes))
     }
 
-    pub(super) fn places(&self, range: Range<usize>) -> &[u32] {
-        &self.places[range]
+    /// Where those may be: they end at its beginning or later, as far as the longest could reach.
+    fn reach(&self, from: u32, to: u32) -> Range<usize> {
+        let furthest = to.saturating_add(WIDEST);
+        self.spots.partition_point(|spot| spot.to < from)..self.spots.partition_point(|spot| spot.to <= furthest)
     }
 
-    /// Takes some out.
-    pub(super) fn take(&mut self, range: Range<usize>) -> Vec<Deletion> {
-        self.places.drain(range.clone());
-        let taken: Vec<_> = self.what.drain(range).collect();
-        self.parts -= taken.iter().map(|it| it.parts().len()).sum::<usize>();
+    /// Takes those out, in their order.
+    pub(super) fn take_touched(&mut self, from: u32, to: u32, edit_deletes: bool) -> Vec<(Spot, Deletion)> {
+        let reach = self.reach(from, to);
+        let (spots, what) = (self.spots.drain(reach.clone()), self.what.drain(reach.clone()));
+        let (taken, left): (Vec<_>, Vec<_>) =
+            spots.zip(what).partition(|(spot, _)| spot.is_touched(from, to, edit_deletes));
+        self.parts -= taken.iter().map(|(_, it)| it.parts().len()).sum::<usize>();
+        let (spots, what): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+        self.spots.splice(reach.start..reach.start, spots);
+        self.what.splice(reach.start..reach.start, what);
         taken
     }
 
-    /// Puts some in, before the `at`th.
-    pub(super) fn put(&mut self, at: usize, deletions: Vec<(u32, Deletion)>) {
-        self.parts += deletions.iter().map(|(_, it)| it.parts().len()).sum::<usize>();
-        self.places.splice(at..at, deletions.iter().map(|(place, _)| *place));
-        self.what.splice(at..at, deletions.into_iter().map(|(_, it)| it));
+    /// Puts some in, each behind those whose spots end where its own does or earlier.
+    pub(super) fn put(&mut self, deletions: Vec<(Spot, Deletion)>) {
+        for (spot, deletion) in deletions {
+            let at = self.spots.partition_point(|other| other.to <= spot.to);
+            self.parts += deletion.parts().len();
+            self.spots.insert(at, spot);
+            self.what.insert(at, deletion);
+        }
     }
 
-    /// Everything from the `at`th on moves.
-    pub(super) fn shift(&mut self, at: usize, inserted: u32, deleted: u32) {
-        for place in &mut self.places[at..] {
-            *place = place.saturating_add(inserted).saturating_sub(deleted);
+    /// The others move with an edit, or grow by what it inserts in them.
+    pub(super) fn shift(&mut self, at: u32, inserted: u32, deleted: u32) {
+        let moved = |place: u32| place.saturating_add(inserted).saturating_sub(deleted);
+        let first = self.spots.partition_point(|spot| spot.to < at);
+        for spot in &mut self.spots[first..] {
+            *spot = Spot::between(if spot.from > at { moved(spot.from) } else { spot.from }, moved(spot.to));
         }
     }
 
@@ -136,7 +180,7 @@ impl Deletions {
             }
         }
         let mut keep = kept.iter();
-        self.places.retain(|_| *keep.next().unwrap_or(&false));
+        self.spots.retain(|_| *keep.next().unwrap_or(&false));
         let mut keep = kept.iter();
         self.what.retain(|_| *keep.next().unwrap_or(&false));
         self.parts = most_parts - parts;

@@ -10,12 +10,14 @@
 //! # How it finds its text again
 //!
 //! What was deleted last is remembered: where, the length and fingerprint of the text, by which version, and
-//! which part of it each thread was about that lost it. An edit that inserts at such a place, whole and in
-//! order, what one edit deleted there, or what the last few did, brings it back; of several that fit the
+//! which part of it each thread was about that lost it. Where it was is a [`Spot`]: a point, or the stretch of all that has
+//! been inserted there since. An edit that inserts at the end of such a spot, or deletes and inserts anywhere in it, whole and
+//! in order, what one edit deleted there, or what the last few did, brings it back; of several that fit the
 //! youngest is meant. Then each thread that had lost a part of it grows by that part, if the part touches it, and
 //! an orphan that stood in it stands there again. Text that is replaced by itself keeps its threads.
 //!
-//! So an edit that is followed by its inverse leaves every anchor where it was; `tests.rs` holds it to that.
+//! So an edit that is followed by its inverse leaves every anchor where it was, but for an orphan whose text it brought back
+//! elsewhere in its spot; `tests` holds it to that, and to finding text again when a replacement is undone.
 //!
 //! # What it costs
 //!
@@ -30,17 +32,14 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     domain::{Stretch, Version},
     text::{Content, Delta, Op, RichText, Utf16},
 };
 
-use deletions::{Deletion, Deletions, Part};
+use deletions::{Deletion, Deletions, Part, Spot};
 use marks::{Keeps, Marks};
 use matching::Fingerprint;
 
@@ -74,6 +73,8 @@ struct Block<'a> {
     pieces: &'a [&'a str],
     inserted: u32,
     deleted: u32,
+    /// Whether it deletes here or elsewhere.
+    edit_deletes: bool,
     /// The text before the edit, and the version that it makes.
     before: &'a RichText,
     version: Version,
@@ -88,6 +89,18 @@ struct Returned {
     to: u32,
     /// The version that deleted it.
     version: Version,
+    /// Where its thread may stand to find it if this edit has orphaned it, and if an earlier one has: beside what is inserted,
+    /// and anywhere where the whole deletion was.
+    beside: Spot,
+    spot: Spot,
+}
+
+impl Block<'_> {
+    /// The spot of a deletion that this edit touches, once the edit is made: all that it inserts is in it.
+    fn spot_after(&self, Spot { from, to }: Spot) -> Spot {
+        let (end, inserted_to) = (self.at + self.deleted, self.at + self.inserted);
+        Spot::between(from.min(self.at), if to > end { to - end + inserted_to } else { inserted_to })
+    }
 }
 
 impl Anchors {
@@ -134,7 +147,8 @@ impl Anchors {
         version: Version,
         finding: Finding,
     ) -> Vec<(u32, Stretch)> {
-        let (mut at, mut was_at, mut grown) = (0, 0, Vec::new());
+        let (mut at, mut was_at, mut returned, mut had_text) = (0, 0, BTreeMap::new(), BTreeSet::new());
+        let edit_deletes = applied.ops().iter().any(|op| matches!(op, Op::Delete { .. }));
         let mut ops = applied.ops().iter().peekable();
         while let Some(op) = ops.next() {
             if let Op::Retain { length, .. } = op {
@@ -154,56 +168,56 @@ impl Anchors {
                 }
                 next = ops.next_if(|op| !matches!(op, Op::Retain { .. }));
             }
-            let block = Block { at, was_at, pieces: &pieces, inserted, deleted, before, version };
-            grown.extend(self.block(&block, finding));
+            let block = Block { at, was_at, pieces: &pieces, inserted, deleted, edit_deletes, before, version };
+            self.block(&block, &mut returned, &mut had_text);
             (at, was_at) = (at + inserted, was_at + deleted as usize);
         }
         self.deletions.forget_oldest(self.threads);
-        if grown.is_empty() {
-            return Vec::new();
-        }
-        // Where they are in the end: a later place of the edit may have moved them on.
-        let all = self.stretches(|thread| grown.contains(&thread));
-        all.into_iter().map(|(thread, (start, end))| (thread, stretch(start, end))).collect()
+        // Only now, so that all that is remembered is the same where it is on record who grows.
+        if finding == Finding::OnRecord { Vec::new() } else { self.grow(&returned, &had_text) }
     }
 
-    /// One place of an edit. Answers who grew.
-    fn block(&mut self, block: &Block<'_>, finding: Finding) -> Vec<u32> {
+    /// One place of an edit. Adds what it brings back of each thread, which no later place of the edit moves, and whom it takes
+    /// text from.
+    fn block(&mut self, block: &Block<'_>, returned: &mut BTreeMap<u32, Vec<Returned>>, had_text: &mut BTreeSet<u32>) {
         let end = block.at + block.deleted;
-        let here = self.deletions.within(block.at, end);
-        if block.deleted == 0 && here.is_empty() {
-            self.deletions.shift(here.start, block.inserted, 0);
+        if block.deleted == 0 && !self.deletions.any_touched(block.at, end, block.edit_deletes) {
+            self.deletions.shift(block.at, block.inserted, 0);
             self.move_ends(block);
-            return Vec::new();
+            return;
         }
         let lost = if block.deleted > 0 { self.losers(block.at, end) } else { Vec::new() };
-        let remembered = self.remember(block, here.clone(), &lost);
-        self.deletions.shift(here.start, block.inserted, block.deleted);
+        had_text.extend(lost.iter().filter(|(_, start, end)| start < end).map(|(thread, ..)| *thread));
+        let (spots, remembered): (Vec<_>, Vec<_>) = self.remember(block, &lost).into_iter().unzip();
+        self.deletions.shift(block.at, block.inserted, block.deleted);
         self.move_ends(block);
         let back = if block.inserted > 0 {
             matching::brought_back(&remembered, block.pieces, block.inserted, block.version)
         } else {
             None
         };
+        let spots = spots.into_iter().map(|spot| block.spot_after(spot));
         let Some(back) = back else {
-            let place = block.at + block.inserted;
-            self.deletions.put(here.start, remembered.into_iter().map(|it| (place, it)).collect());
-            return Vec::new();
+            self.deletions.put(spots.zip(remembered).collect());
+            return;
         };
-        let (mut place, mut rest, mut parts) = (block.at, Vec::new(), BTreeMap::<u32, Vec<Returned>>::new());
-        for (at, deletion) in remembered.into_iter().enumerate() {
+        let (mut place, mut rest) = (block.at, Vec::new());
+        for (at, (spot, deletion)) in spots.zip(remembered).enumerate() {
             if back.contains(&at) {
                 for part in deletion.parts().iter().filter(|part| **part != Part::none_of(part.thread)) {
-                    let (from, to) = (place + part.from, place + part.to);
-                    parts.entry(part.thread).or_default().push(Returned { from, to, version: deletion.version });
+                    let (from, to, version) = (place + part.from, place + part.to, deletion.version);
+                    let beside = Spot { from: block.at, to: block.at + block.inserted };
+                    returned.entry(part.thread).or_default().push(Returned { from, to, version, beside, spot });
                 }
                 place += deletion.length;
             } else {
-                rest.push((place, deletion));
+                // Among what came back it has its place. Of its spot there is left what lies beyond.
+                let to = if spot.to > block.at + block.inserted { spot.to } else { place };
+                let from = if spot.from < block.at { spot.from } else { place };
+                rest.push((Spot { from, to }, deletion));
             }
         }
-        self.deletions.put(here.start, rest);
-        if finding == Finding::OnRecord { Vec::new() } else { self.grow(block, &parts) }
+        self.deletions.put(rest);
     }
 
     fn move_ends(&mut self, Block { at, inserted, deleted, .. }: &Block<'_>) {
@@ -229,14 +243,14 @@ impl Anchors {
         touched.filter(|(_, from, to)| *from <= end && start <= *to).collect()
     }
 
-    /// Takes the deletions at a place out, those that this edit makes among them, in the order of the text.
-    fn remember(&mut self, block: &Block<'_>, here: Range<usize>, lost: &[Lost]) -> Vec<Deletion> {
+    /// Takes the deletions out that this edit touches, those that it makes among them, in the order of the text.
+    fn remember(&mut self, block: &Block<'_>, lost: &[Lost]) -> Vec<(Spot, Deletion)> {
         let Block { before, version, .. } = *block;
         let (start, end) = (block.at, block.at + block.deleted);
-        let places = self.deletions.places(here.clone()).to_vec();
-        let mut remembered = Vec::with_capacity(places.len() + 1);
+        let touched = self.deletions.take_touched(start, end, block.edit_deletes);
+        let mut remembered = Vec::with_capacity(touched.len() + 1);
         let mut from = start;
-        let mut cut = |to: u32, remembered: &mut Vec<Deletion>| {
+        let mut cut = |to: u32, remembered: &mut Vec<_>| {
             if from < to {
                 let was = block.was_at + (from - start) as usize..block.was_at + (to - start) as usize;
                 let spans = before.slice::<Utf16>(was);
@@ -251,38 +265,45 @@ impl Anchors {
                 };
                 let parts: Vec<_> = lost.iter().filter_map(part).collect();
                 let parts = (!parts.is_empty()).then(|| parts.into());
-                remembered.push(Deletion { length: to - from, fingerprint, version, parts });
+                remembered.push((Spot::at(to), Deletion { length: to - from, fingerprint, version, parts }));
                 from = to;
             }
         };
-        for (mut older, place) in self.deletions.take(here).into_iter().zip(places) {
-            cut(place, &mut remembered);
+        for (spot, mut older) in touched {
+            cut(spot.to.min(end), &mut remembered);
             // What was gone from the middle of an anchor stays its own when the anchor withdraws from there.
             for (thread, begin, finish) in lost {
-                if *begin < place && place < *finish {
+                if spot.to <= end && *begin < spot.to && spot.to < *finish {
                     older.belonged_to(*thread);
                 }
             }
-            remembered.push(older);
+            remembered.push((spot, older));
         }
         cut(end, &mut remembered);
         remembered
     }
 
-    /// Lets threads grow by the parts that came back, as far as these touch them.
-    fn grow(&mut self, block: &Block<'_>, parts: &BTreeMap<u32, Vec<Returned>>) -> Vec<u32> {
+    /// Lets threads grow by the parts that came back, as far as these touch them. Answers those that did, and where they are.
+    fn grow(&mut self, returned: &BTreeMap<u32, Vec<Returned>>, had_text: &BTreeSet<u32>) -> Vec<(u32, Stretch)> {
+        if returned.is_empty() {
+            return Vec::new();
+        }
         let mut grown = Vec::new();
-        for (thread, (start, end)) in self.stretches(|thread| parts.contains_key(&thread)) {
-            let is_here = (block.at..=block.at + block.inserted).contains(&start);
-            let parts = &parts[&thread];
+        for (thread, (start, end)) in self.stretches(|thread| returned.contains_key(&thread)) {
+            let parts = &returned[&thread];
+            let is_near = |part: &&Returned| {
+                let spot = if had_text.contains(&thread) { part.beside } else { part.spot };
+                (spot.from..=spot.to).contains(&start)
+            };
             let has_text = |part: &&Returned| part.from < part.to;
             // Of the places where an orphan stood, the oldest is right: younger deletions saw the text that it left.
-            let home = parts.iter().find(has_text).or_else(|| parts.iter().min_by_key(|part| part.version));
+            let near = || parts.iter().filter(is_near);
+            let home = near().find(has_text).or_else(|| near().min_by_key(|part| part.version));
             let (mut now, mut changed) = match home {
+                _ if start < end => ((start, end), false),
                 // An orphan is where its text was: what comes back there is all that it has.
-                Some(home) if start >= end && is_here => ((home.from, home.to), (home.from, home.to) != (start, start)),
-                Some(_) if start < end => ((start, end), false),
-                _ => continue,
+                Some(home) => ((home.from, home.to), (home.from, home.to) != (start, start)),
+                None => continue,
             };
             // Twice, for those on the left touch it only once those between have come.
             for Returned { from, to, .. } in parts.iter().chain(parts.iter().rev()).filter(has_text) {
@@ -291,8 +312,9 @@ impl Anchors {
                 }
             }
             if changed {
-                self.put(thread, stretch(now.0, now.1));
-                grown.push(thread);
+                let now = stretch(now.0, now.1);
+                self.put(thread, now);
+                grown.push((thread, now));
             }
         }
         grown

@@ -2,12 +2,14 @@
 
 use crate::domain::Version;
 
-use super::{Anchors, Deletion, Part, matching::Fingerprint, units};
+use super::{Anchors, Deletion, Part, Spot, matching::Fingerprint, units};
 
 /// A deletion that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedDeletion {
-    /// Where it was, in UTF-16 units.
+    /// Where it was, in UTF-16 units: from here
+    pub from: usize,
+    /// to here, the stretch of what has come in its place.
     pub at: usize,
     /// How long the text was.
     pub length: usize,
@@ -35,11 +37,12 @@ impl Anchors {
     pub(in crate::projection) fn deletions(&self, place_of: impl Fn(u32) -> usize) -> Vec<SavedDeletion> {
         let part =
             |part: &Part| SavedPart { thread: place_of(part.thread), from: part.from as usize, to: part.to as usize };
-        let saved = |(at, it): (u32, &Deletion)| {
+        let saved = |(spot, it): (Spot, &Deletion)| {
             let mut parts: Vec<_> = it.parts().iter().map(part).collect();
             parts.sort_by_key(|part| part.thread);
             SavedDeletion {
-                at: at as usize,
+                from: spot.from as usize,
+                at: spot.to as usize,
                 length: it.length as usize,
                 fingerprint: it.fingerprint.0,
                 version: it.version,
@@ -55,9 +58,9 @@ impl Anchors {
         let deletion = |it: &SavedDeletion| {
             let parts = (!it.parts.is_empty()).then(|| it.parts.iter().map(part).collect());
             let (length, fingerprint) = (units(it.length), Fingerprint(it.fingerprint));
-            (units(it.at), Deletion { length, fingerprint, version: it.version, parts })
+            (Spot::between(units(it.from), units(it.at)), Deletion { length, fingerprint, version: it.version, parts })
         };
         self.deletions = super::Deletions::default();
-        self.deletions.put(0, saved.iter().map(deletion).collect());
+        self.deletions.put(saved.iter().map(deletion).collect());
     }
 }

@@ -93,6 +93,7 @@ impl Comments {
         };
         let in_order = saved.deletions.is_sorted_by_key(|it| it.at)
             && saved.deletions.last().is_none_or(|last| last.at <= length)
+            && saved.deletions.iter().all(|it| it.from <= it.at)
             && saved.deletions.iter().all(is_known);
         if !in_order || threads.by_id.len() != saved.threads.len() || threads.of_comment.len() != comments {
             return None;

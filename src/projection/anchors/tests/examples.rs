@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     domain::Version,
     projection::Comments,
-    text::{Attributes, Delta},
+    text::{Attributes, Delta, Priority},
 };
 
 use super::{at, commented, delete, insert};
@@ -175,4 +175,17 @@ fn a_restore_leaves_a_thread_alone_that_only_has_the_id_of_an_older_one() {
     history.comment("c", at(6, 10));
     let placed = history.document.edit_back_to(&then, &Delta::new()).unwrap();
     assert_eq!((placed, history.place("c")), (Vec::new(), at(6, 10)));
+}
+
+#[test]
+fn all_threads_come_back_when_a_replaced_document_does_though_somebody_typed_behind() {
+    let mut history = commented("alpha beta gamma", at(6, 10));
+    history.comment("d", at(0, 16));
+    let undo = history.edit(Delta::new().insert("x", Attributes::NONE).delete(16));
+    let typed = insert(1, "!!");
+    let undo = typed.transform(&undo, Priority::First);
+    history.edit(typed);
+    history.edit(undo);
+    assert_eq!(history.text(), "alpha beta gamma!!");
+    assert_eq!((history.place("c"), history.place("d")), (at(6, 10), at(0, 16)));
 }

@@ -3,12 +3,12 @@
 use proptest::{prelude::*, sample::Index};
 
 use crate::{
-    domain::{CommentChange, Effect},
+    domain::{CommentChange, Effect, Stretch},
     projection::{Comments, Document},
     text::{Attributes, CodePoints, Delta, Priority, RichText, Utf16},
 };
 
-use super::{History, Places, at, commented, delete};
+use super::{History, Places, at, commented, delete, insert};
 
 /// A step of a random history. Small texts of few letters, so that things meet and look alike.
 #[derive(Debug, Clone)]
@@ -103,7 +103,11 @@ proptest! {
         let between = history.text();
         history.edit(inverse.clone());
         prop_assert_eq!(history.text(), &text[..]);
-        prop_assert_eq!(history.places(), before, "{:?} made {:?} of {:?}, and {:?} back", edit, between, text, inverse);
+        let is_orphan = |place: &Stretch| place.start == place.end;
+        let (orphans, others): (Places, Places) = before.into_iter().partition(|(_, place)| is_orphan(place));
+        let (now, others_now): (Places, Places) = history.places().into_iter().partition(|(name, _)| orphans.contains_key(name));
+        prop_assert!(now.values().all(is_orphan), "{:?} found by {:?} of {:?}, {:?} of {:?}, {:?}", now, edit, text, inverse, between, history.effects);
+        prop_assert_eq!(others_now, others, "{:?} made {:?} of {:?}, and {:?} back", edit, between, text, inverse);
     }
 
     /// Deletions are taken back one after the other, the last one first.
@@ -179,6 +183,50 @@ proptest! {
         prop_assert_eq!(history.place("c"), orphan);
         history.edit(back);
         prop_assert_eq!(history.place("c"), at(start, end));
+    }
+
+    /// Somebody replaces text, others type and delete in what replaced it and beside it, and the replacement is undone: the
+    /// inverse carried over what the others did. Every thread that had lost all its text has it again.
+    #[test]
+    fn an_undone_replacement_brings_threads_back_whatever_others_typed_there(
+        (from, length) in (0..8_usize, 1..8_usize), replacement in "[A-Z]{1,5}",
+        threads in prop::collection::vec((any::<Index>(), any::<Index>()), 1..4),
+        others in prop::collection::vec((any::<bool>(), any::<Index>(), "[0-9]{1,3}"), 0..6),
+    ) {
+        let text = "abcdefghijklmno";
+        let mut history = History::of(text);
+        let mut commented_on = Vec::new();
+        for (n, (a, b)) in threads.iter().enumerate() {
+            let (a, b) = (from + a.index(length), from + b.index(length) + 1);
+            if a < b {
+                history.comment(&format!("c{n}"), at(a, b));
+                commented_on.push((format!("c{n}"), &text[a..b]));
+            }
+        }
+        let replace = Delta::new().retain(from).insert(&*replacement, Attributes::NONE).delete(length);
+        let mut undo = history.edit(replace);
+        let mut here = from..from + replacement.len();
+        for (deletes, place, typed) in &others {
+            let place = here.start + place.index(here.len() + 1);
+            let now = history.text();
+            // Some of the replacement stays: else nothing of it is left to be undone.
+            let may_go = |at: usize| !now[at..=at].starts_with(char::is_uppercase) || now.matches(char::is_uppercase).count() > 1;
+            let edit = if *deletes && place < here.end && may_go(place) {
+                here.end -= 1;
+                delete(place, 1)
+            } else {
+                here.end += typed.len();
+                insert(place, typed)
+            };
+            undo = edit.transform(&undo, Priority::First);
+            history.edit(edit);
+        }
+        history.edit(undo);
+        let now = history.text();
+        for (name, quote) in commented_on {
+            let place = history.place(&name);
+            prop_assert_eq!(now.get(place.start..place.end), Some(quote), "{} in {:?}", name, now);
+        }
     }
 
     /// A restore to any earlier state puts every thread of then where it was then, and a fold of it does the same.
