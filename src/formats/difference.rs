@@ -148,7 +148,7 @@ fn compare(before: &[Token], after: &[Token], kinds: u32) -> Vec<(Range<usize>, 
         while let Some(hunk) = hunks.next() {
             let (x, y) = (hunk.before.start as usize, hunk.after.start as usize);
             // The last one may only be there because the window ends, so the next window begins with it.
-            if !is_all && hunks.peek().is_none() && x + y >= (a + b) / 2 {
+            if !is_all && hunks.peek().is_none() && x + y >= usize::midpoint(a, b) {
                 (a, b) = (x, y);
                 break;
             }
@@ -209,7 +209,7 @@ impl<'a> Flat<'a> {
             let (end, embed, attributes) = (text.len(), span.embed, span.attributes);
             match stretches.last_mut() {
                 Some(last) if last.embed.is_none() && embed.is_none() && last.attributes == attributes => {
-                    last.end = end
+                    last.end = end;
                 }
                 _ => stretches.push(Stretch { end, embed, attributes }),
             }
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn finds_what_is_the_same_behind_a_long_insertion() {
-        let lines = |range: Range<usize>| range.map(|n| format!("This is line {n}.\n")).collect::<String>();
+        let lines = |range: Range<usize>| range.fold(String::new(), |text, n| text + &format!("This is line {n}.\n"));
         let (before, after) = (lines(0..60_000), lines(0..20_000) + &lines(100_000..110_000) + &lines(20_000..60_000));
         let (made, change, _) = changed(TOKENS, &text(&before), &text(&after));
         assert!(made == text(&after));
