@@ -9,6 +9,7 @@ mod erase;
 mod erasures;
 mod handshake;
 mod heard;
+mod hosts;
 mod limits;
 mod peer;
 mod people;
@@ -29,6 +30,7 @@ mod talk;
 mod writer;
 
 use std::{
+    future::ready,
     io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -38,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::Either;
 use hyper::{
     server::conn::http1,
     service::{Service, service_fn},
@@ -248,9 +251,14 @@ impl Shared {
 
     async fn serve_connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, routes: routes::Routes) {
         let routes = TowerToHyperService::new(warp::service(routes));
-        let service = service_fn(move |mut request| {
+        let shared = Arc::clone(&self);
+        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            let host = hosts::check(request.uri(), request.version(), request.headers(), &shared.settings);
+            if let Err(problem) = host {
+                return Either::Left(ready(Ok(rest::refused(&shared.metrics, request.method(), &problem))));
+            }
             request.extensions_mut().insert(Peer(peer.ip()));
-            routes.call(request)
+            Either::Right(routes.call(request))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -55,6 +55,7 @@ codes! {
     UnsupportedMediaType = 415 "UNSUPPORTED_MEDIA_TYPE",
     InvalidBody = 422 "INVALID_BODY",
     InvalidOperation = 422 "INVALID_OPERATION",
+    MisdirectedRequest = 421 "MISDIRECTED_REQUEST",
     UpgradeRequired = 426 "UPGRADE_REQUIRED",
     RateLimited = 429 "RATE_LIMITED",
     Internal = 500 "INTERNAL",

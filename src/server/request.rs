@@ -1,6 +1,6 @@
 //! What a client asks for when it opens a document: path, query and headers, read into types.
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
@@ -56,21 +56,30 @@ impl OpenRequest {
     }
 }
 
-/// Whether a page of this origin may open a WebSocket here: the service's own, or an allowed one. A request
-/// without `Origin` does not come from a page.
-pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().unwrap_or_default();
-    let is_own = || {
+/// Whether a page of this origin may do this: the service's own, or an allowed one. A request without `Origin` does not come
+/// from a page that may change something, unless the browser says that it does.
+pub(super) fn check_origin(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    let is_own = |origin: &str| {
         let host = text(headers, header::HOST);
         let authority = origin.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
         matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(&authority))
     };
-    let is_allowed = |it: &String| it == "*" || it.trim_end_matches('/').eq_ignore_ascii_case(origin);
-    if allowed.iter().any(is_allowed) || is_own() {
+    let is_allowed =
+        |it: &String| it == "*" || origin.is_some_and(|origin| it.trim_end_matches('/').eq_ignore_ascii_case(origin));
+    let is_harmless = match origin {
+        Some(origin) => is_own(origin),
+        None => method.is_safe() || !is_from_elsewhere(headers),
+    };
+    if is_harmless || allowed.iter().any(is_allowed) {
         return Ok(());
     }
     Err(Problem::new(Code::ForbiddenOrigin, "this origin is not allowed; see `server.allowed_origins`"))
+}
+
+/// Whether a browser says that it asks for a page of another site or origin.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none")
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -83,4 +92,44 @@ fn protocols(headers: &HeaderMap) -> Option<&str> {
 
 fn bad_id(error: &IdError) -> Problem {
     bad(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(method: &Method, headers: &[(&'static str, &str)], allowed: &[&str]) -> bool {
+        let headers =
+            headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
+        let allowed: Vec<_> = allowed.iter().map(|it| (*it).to_owned()).collect();
+        check_origin(method, &headers.collect(), &allowed).is_ok()
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused() {
+        let asks =
+            |origin, allowed: &[&str]| passes(&Method::GET, &[("host", "a.example:8080"), ("origin", origin)], allowed);
+        assert!(asks("http://a.example:8080", &[]) && asks("http://A.example:8080", &[]));
+        for origin in ["http://a.example", "http://b.example:8080", "null", ""] {
+            assert!(!asks(origin, &["https://c.example"]), "{origin}");
+            assert!(asks(origin, &["*"]), "{origin}");
+        }
+        assert!(asks("https://C.example", &["https://c.example/"]));
+    }
+
+    #[test]
+    fn a_page_of_elsewhere_that_names_no_origin_may_change_nothing() {
+        let asks = |method, site, allowed: &[&str]| {
+            passes(&method, &[("host", "localhost:8080"), ("sec-fetch-site", site)], allowed)
+        };
+        for site in ["cross-site", "same-site", "whatever-comes"] {
+            assert!(!asks(Method::POST, site, &["https://c.example"]), "{site}");
+            assert!(!asks(Method::DELETE, site, &[]), "{site}");
+            assert!(asks(Method::GET, site, &[]) && asks(Method::POST, site, &["*"]), "{site}");
+        }
+        for site in ["same-origin", "none"] {
+            assert!(asks(Method::POST, site, &[]), "{site}");
+        }
+        assert!(passes(&Method::POST, &[("host", "localhost:8080")], &[]), "it is no browser");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use warp::{Filter, Rejection, filters::BoxedFilter};
@@ -76,7 +76,8 @@ fn open(
     let bad_request = |problem| (Refusal::BadRequest, problem);
     let unavailable = |why, code, detail| (why, Problem::new(code, detail));
     let key = handshake::key(headers).map_err(bad_request)?;
-    request::check_origin(headers, &shared.settings.server.allowed_origins)
+    // A handshake is a GET, and what it opens can write.
+    request::check_origin(&Method::POST, headers, &shared.settings.server.allowed_origins)
         .map_err(|problem| (Refusal::ForbiddenOrigin, problem))?;
     let path = if purpose == Purpose::Watch { rest::REPLAY } else { rest::SOCKET };
     let query = rest::query_of(path, query).map_err(bad_request)?;

@@ -21,6 +21,11 @@ impl Listen {
         &self.addresses
     }
 
+    /// The host as it was written.
+    pub(super) fn host(&self) -> &str {
+        self.written.rsplit_once(':').map_or("", |(host, _)| host)
+    }
+
     /// Whether nobody on another machine can reach any of them.
     pub fn is_loopback(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
@@ -60,7 +65,7 @@ mod tests {
         let listen = Listen::from_text("localhost:8080").unwrap();
         assert_eq!(listen.addresses()[0], SocketAddr::from(([127, 0, 0, 1], 8080)));
         assert!(listen.is_loopback());
-        assert_eq!(listen.to_string(), "localhost:8080");
+        assert_eq!((listen.to_string().as_str(), listen.host()), ("localhost:8080", "localhost"));
         assert_eq!(Listen::from_text("[::1]:1").unwrap().addresses().len(), 1);
         for odd in ["localhost", "", ":8080", "127.0.0.1", "127.0.0.1:99999", "no such host:80", "https://a:80"] {
             assert_eq!(Listen::from_text(odd), None, "{odd}");

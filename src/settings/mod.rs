@@ -5,6 +5,7 @@
 //! a value that makes no sense stop the start, with a message that says which, where, and what is allowed.
 
 mod error;
+mod host;
 mod layers;
 mod listen;
 mod rate;
@@ -15,6 +16,7 @@ use std::{path::Path, path::PathBuf, time::Duration};
 
 pub use crate::telemetry::logging::Format as LogFormat;
 pub use error::{Origin, Problem, SettingsError};
+pub use host::{AllowedHost, Host};
 pub use listen::Listen;
 pub use rate::{Network, Rate};
 pub use value::{AuthMode, DatabaseUrl, DoorbellWay, Secret};
@@ -98,6 +100,8 @@ sections! {
     server: Server {
         /// The address to listen on; port 0 takes a free one. A name is resolved at the start, IPv4 first.
         listen: Listen = Listen::from(([127, 0, 0, 1], 8080));
+        /// Hosts that clients may ask for, without ports; `*` is any. Empty: where it listens, and with tokens any.
+        allowed_hosts: Vec<AllowedHost> = Vec::new();
         /// Origins (`https://example.org`) that may open a WebSocket besides the service's own host; `*` is all.
         allowed_origins: Vec<String> = Vec::new();
         /// Proxies whose `X-Forwarded-For` says where a client is; without them it is who connects.

@@ -21,7 +21,7 @@ pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
 pub(super) use table::{REPLAY, ROUTES, SOCKET, query_of};
 pub(super) use writing::{read as read_json, unusable};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -33,7 +33,7 @@ use warp::{Filter, path::FullPath};
 use crate::{
     auth::{Identity, Permission},
     domain::DocumentId,
-    telemetry::Limited,
+    telemetry::{Limited, Metrics},
 };
 
 use super::{
@@ -92,7 +92,7 @@ pub(super) fn route(shared: &Arc<Shared>) -> Routes {
         .then(move |path: FullPath, method: Method, query: String, headers: HeaderMap, peer: Peer, body| {
             let shared = Arc::clone(&shared);
             async move {
-                let page = request::check_origin(&headers, &shared.settings.server.allowed_origins);
+                let page = request::check_origin(&method, &headers, &shared.settings.server.allowed_origins);
                 let origin = headers.get(header::ORIGIN).filter(|_| page.is_ok()).cloned();
                 let (counted, came) = (shared.metrics.http_request(), Instant::now());
                 let here = table::at(path.as_str());
@@ -104,6 +104,13 @@ pub(super) fn route(shared: &Arc<Shared>) -> Routes {
             }
         })
         .boxed()
+}
+
+/// The answer to a request that was refused before its address was looked at.
+pub(super) fn refused(metrics: &Metrics, method: &Method, problem: &Problem) -> warp::reply::Response {
+    let response = problem.response();
+    metrics.http_request().answered(("other", name_of(method)), response.status().as_u16(), Duration::ZERO);
+    response
 }
 
 async fn answer<B: Buf>(

@@ -153,9 +153,9 @@ impl Route {
     /// Every problem that it may be answered with.
     pub(in crate::server) fn refusals(&self) -> Vec<u16> {
         let of_kind: &[u16] = match self.run {
-            Run::Plain(_) | Run::Socket => &[],
-            Run::Asked(_) => &[400, 401, 403, 413, 429, 500, 503],
-            Run::About(_) => &[400, 401, 403, 404, 410, 413, 429, 500, 503],
+            Run::Plain(_) | Run::Socket => &[421],
+            Run::Asked(_) => &[400, 401, 403, 413, 421, 429, 500, 503],
+            Run::About(_) => &[400, 401, 403, 404, 410, 413, 421, 429, 500, 503],
         };
         let of_body: &[u16] = if self.body.is_empty() { &[] } else { &[415, 422] };
         let mut all = [of_kind, of_body, self.fails].concat();

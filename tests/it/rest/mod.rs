@@ -5,6 +5,7 @@ mod authors_traces;
 mod descriptions;
 mod examples;
 mod exchange;
+mod hosts;
 mod late;
 mod limits;
 mod past;
