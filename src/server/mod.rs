@@ -1,5 +1,6 @@
 //! The HTTP server: routes, WebSocket sessions, health and metrics.
 
+mod accept;
 mod caller;
 mod comments;
 mod connection;
@@ -30,31 +31,14 @@ mod talk;
 mod writer;
 
 use std::{
-    future::ready,
-    io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
-use futures_util::future::Either;
-use hyper::{
-    server::conn::http1,
-    service::{Service, service_fn},
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
 
 use crate::{
     auth::Authenticator,
@@ -66,10 +50,11 @@ use crate::{
     telemetry::Metrics,
 };
 
+use accept::Slot;
 use erasures::Erasures;
 use limits::Buckets;
-use peer::Peer;
 use people::People;
+use problem::Problem;
 use quota::Quota;
 use revocations::Revocations;
 
@@ -102,33 +87,24 @@ pub struct Shared {
     long_questions: Arc<Quota>,
     /// Turns for imports, which may take seconds of a processor each: questions do not wait for them.
     imports: Arc<Quota>,
+    /// Bytes of bodies that are under way or in work: of imports, and of all other requests.
+    import_bytes: Arc<Quota>,
+    body_bytes: Arc<Quota>,
 }
 
-/// A place among `limits.connections`, given back when dropped, and the number of the connection that has it.
+/// What a WebSocket has: a connection that counts, its number, and where it comes from.
 struct Place {
-    shared: Arc<Shared>,
+    _slot: Slot,
     /// Given before the upgrade is answered: of two connections the one that was opened later has the higher.
     connection: ConnectionId,
     /// Where its client is.
     address: IpAddr,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Headers must have come within this time: a connection that says nothing takes no place for long.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a plain HTTP connection may take to end when the server stops.
-const HTTP_GRACE: Duration = Duration::from_secs(1);
 /// Questions that may take long and are answered at the same time: of all, and of one user.
 const LONG_QUESTIONS: (usize, usize) = (8, 4);
 /// Imports at the same time: of all, and of one user.
 const IMPORTS: (usize, usize) = (2, 1);
-/// After a failure to accept (out of file descriptors), a pause instead of a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Shared {
     /// Puts the parts together.
@@ -156,6 +132,8 @@ impl Shared {
             user_requests: Buckets::new(limits.user_requests),
             long_questions: Quota::new(LONG_QUESTIONS.0, LONG_QUESTIONS.1),
             imports: Quota::new(IMPORTS.0, IMPORTS.1),
+            import_bytes: Quota::new(limits.body_bytes / 2, limits.body_bytes / 4),
+            body_bytes: Quota::new(limits.body_bytes / 2, limits.body_bytes / 4),
             live,
             log,
             authenticator,
@@ -213,71 +191,13 @@ impl Shared {
         self.user_requests.sweep(now);
     }
 
-    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let place = Place { shared: Arc::clone(self), connection: self.next_connection(), address };
-        (self.open.fetch_add(1, Ordering::AcqRel) < self.settings.limits.connections).then_some(place)
+    fn place(&self, slot: Slot, address: IpAddr) -> Result<Place, Problem> {
+        slot.check()?;
+        Ok(Place { _slot: slot, connection: self.next_connection(), address })
     }
 
     fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.last_connection.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// Accepts connections until [`Self::stop`].
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let routes = routes::all(&self);
-        loop {
-            let accepted = tokio::select! {
-                () = self.stopping.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    // Without this, small frames would wait for the acknowledgement of the ones before.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        debug!(%peer, %error, "TCP_NODELAY could not be set");
-                    }
-                    let shared = Arc::clone(&self);
-                    self.sessions.spawn(shared.serve_connection(stream, peer, routes.clone()));
-                }
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    if !is_of_the_peer(&error) {
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, routes: routes::Routes) {
-        let routes = TowerToHyperService::new(warp::service(routes));
-        let shared = Arc::clone(&self);
-        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            let host = hosts::check(request.uri(), request.version(), request.headers(), &shared.settings);
-            if let Err(problem) = host {
-                return Either::Left(ready(Ok(rest::refused(&shared.metrics, request.method(), &problem))));
-            }
-            request.extensions_mut().insert(Peer(peer.ip()));
-            Either::Right(routes.call(request))
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(16 * 1024)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stopping.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                // One who has not even finished asking is not waited for.
-                timeout(HTTP_GRACE, connection).await.unwrap_or(Ok(()))
-            }
-        };
-        if let Err(error) = ended {
-            debug!(%peer, %error, "an HTTP connection ended early");
-        }
     }
 
     /// Stops accepting, tells every client, answers what was accepted, and waits until all have gone.
@@ -286,9 +206,4 @@ impl Shared {
         self.sessions.close();
         self.sessions.wait().await;
     }
-}
-
-fn is_of_the_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

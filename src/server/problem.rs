@@ -46,6 +46,7 @@ codes! {
     VersionNotFound = 404 "VERSION_NOT_FOUND",
     PresenceNotKept = 404 "PRESENCE_NOT_KEPT",
     MethodNotAllowed = 405 "METHOD_NOT_ALLOWED",
+    RequestTimeout = 408 "REQUEST_TIMEOUT",
     DocumentExists = 409 "DOCUMENT_EXISTS",
     MessageIdConflict = 409 "MESSAGE_ID_CONFLICT",
     VersionAhead = 409 "VERSION_AHEAD",

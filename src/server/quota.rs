@@ -1,4 +1,4 @@
-//! Shares of what the process has little of: turns for long work.
+//! Shares of what the process has little of: turns for long work, and room for the bodies of requests.
 //!
 //! A [`Quota`] has an amount, of which one user gets a part at most, so that others always find something. What somebody
 //! holds is a value of its own, which work takes along: it is given back when the work ends, not when its request does.
@@ -32,9 +32,9 @@ pub(super) struct Quota {
 /// A part of a quota, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    _all: OwnedSemaphorePermit,
-    _of_user: OwnedSemaphorePermit,
-    _user: Known,
+    all: OwnedSemaphorePermit,
+    of_user: OwnedSemaphorePermit,
+    user: Known,
 }
 
 /// A user among [`Quota::users`], until it is dropped.
@@ -56,10 +56,18 @@ impl Quota {
         timeout(PATIENCE, async {
             let of_user = Arc::clone(&user.share).acquire_owned().await.ok()?;
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(Held { _all: all, _of_user: of_user, _user: user })
+            Some(Held { all, of_user, user })
         })
         .await
         .ok()?
+    }
+
+    /// Nothing of the amount as yet: what is needed is taken bit by bit.
+    pub(super) fn nothing(self: &Arc<Self>, user: &UserId) -> Option<Held> {
+        let user = self.know(user);
+        let of_user = Arc::clone(&user.share).try_acquire_many_owned(0).ok()?;
+        let all = Arc::clone(&self.all).try_acquire_many_owned(0).ok()?;
+        Some(Held { all, of_user, user })
     }
 
     fn know(self: &Arc<Self>, user: &UserId) -> Known {
@@ -67,6 +75,23 @@ impl Quota {
         let (share, count) = users.entry(user.clone()).or_insert_with(|| (Arc::new(Semaphore::new(self.each)), 0));
         *count += 1;
         Known { quota: Arc::clone(self), user: user.clone(), share: Arc::clone(share) }
+    }
+}
+
+impl Held {
+    /// Takes more, if so much is left; waits for nothing.
+    pub(super) fn grow(&mut self, by: usize) -> bool {
+        let Ok(by) = u32::try_from(by) else { return false };
+        let of_user = Arc::clone(&self.user.share).try_acquire_many_owned(by);
+        let all = Arc::clone(&self.user.quota.all).try_acquire_many_owned(by);
+        match (of_user, all) {
+            (Ok(of_user), Ok(all)) => {
+                self.of_user.merge(of_user);
+                self.all.merge(all);
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -112,5 +137,17 @@ mod tests {
         drop(held);
         assert!(quota.turn(&user("ben")).await.is_some());
         assert!(quota.users.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_held_grows_as_far_as_there_is_some() {
+        let quota = Quota::new(100, 70);
+        let (mut ann, mut ben) = (quota.nothing(&user("ann")).unwrap(), quota.nothing(&user("ben")).unwrap());
+        assert!(ann.grow(60) && !ann.grow(11) && ann.grow(10), "as much as one user may hold");
+        assert!(!ben.grow(31) && ben.grow(30), "as much as there is");
+        drop(ann);
+        assert!(ben.grow(40));
+        drop(ben);
+        assert_eq!((quota.all.available_permits(), quota.users.lock().unwrap().len()), (100, 0));
     }
 }

@@ -10,7 +10,9 @@ use warp::{Filter, Rejection, filters::BoxedFilter};
 use crate::telemetry::Refusal;
 
 use super::{
-    Shared, connection, handshake, limits,
+    Shared,
+    accept::Slot,
+    connection, handshake, limits,
     peer::{self, Peer},
     problem::{Code, Problem},
     replay, request,
@@ -39,14 +41,16 @@ fn documents(shared: &Arc<Shared>) -> Routes {
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::get::<Peer>())
+        .and(warp::ext::get::<Slot>())
         .map(
             move |segment: String,
                   purpose,
                   query: String,
                   headers: HeaderMap,
                   upgrade: Option<OnUpgrade>,
-                  peer: Peer| {
-                match open(&shared, (&segment, purpose, &query), (peer, &headers), upgrade) {
+                  peer: Peer,
+                  slot: Slot| {
+                match open(&shared, (&segment, purpose, &query), (peer, &headers, slot), upgrade) {
                     Ok(response) => response,
                     Err((why, problem)) => {
                         shared.metrics.handshake_refused(why);
@@ -70,7 +74,7 @@ enum Purpose {
 fn open(
     shared: &Arc<Shared>,
     (segment, purpose, query): (&str, Purpose, &str),
-    (peer, headers): (Peer, &HeaderMap),
+    (peer, headers, slot): (Peer, &HeaderMap, Slot),
     upgrade: Option<OnUpgrade>,
 ) -> Result<warp::reply::Response, (Refusal, Problem)> {
     let bad_request = |problem| (Refusal::BadRequest, problem);
@@ -93,9 +97,7 @@ fn open(
         let detail = "too many new connections from this address; try again later";
         (Refusal::Throttled, Problem::new(Code::RateLimited, detail).after(wait))
     })?;
-    let place = shared.place(address).ok_or_else(|| {
-        unavailable(Refusal::TooManyConnections, Code::TooManyConnections, "too many connections; try again later")
-    })?;
+    let place = shared.place(slot, address).map_err(|problem| (Refusal::TooManyConnections, problem))?;
     let protocol = request.offers_bearer.then_some("bearer");
     match wish {
         None => shared.sessions.spawn(connection::run(Arc::clone(shared), upgrade, request, place)),

@@ -106,6 +106,9 @@ sections! {
         allowed_origins: Vec<String> = Vec::new();
         /// Proxies whose `X-Forwarded-For` says where a client is; without them it is who connects.
         trusted_proxies: Vec<Network> = Vec::new();
+        /// How long the headers of a request may take to come, also on a connection that is idle; and how long nothing of a
+        /// body may come, or nothing of an answer be taken.
+        io_timeout: Duration = s(20), in ms(100)..=HOUR;
         /// How long a stop may take before what is left is cut off.
         shutdown_grace: Duration = s(10), in s(0)..=HOUR;
     }
@@ -148,6 +151,9 @@ sections! {
         message_bytes: usize as Bytes = MIB, in KIB..=GIB;
         /// A document that comes in by `import`, in bytes; a larger one gets HTTP 413.
         import_bytes: usize as Bytes = 16 * MIB, in KIB..=GIB;
+        /// Bodies of requests that are under way or in work, in bytes: half of it for imports, half for all others; one user
+        /// has half of a half. More get HTTP 503.
+        body_bytes: usize as Bytes = 128 * MIB, in KIB..=64 * GIB;
         /// Lines of a document that comes in as Markdown or HTML, and stretches in them that look alike, together; with
         /// more it gets HTTP 413.
         import_operations: usize = 500_000, in 1..=1_000_000_000;
@@ -167,7 +173,7 @@ sections! {
         outbox_bytes: usize as Bytes = 8 * MIB, in 64 * KIB..=GIB;
         /// Commands that may wait for one document; with more, its connections are not read from.
         document_inbox: usize = 1_024, in 1..=1_000_000;
-        /// Open connections; more get HTTP 503.
+        /// Open connections, of any kind; more get HTTP 503.
         connections: usize = 20_000, in 1..=10_000_000;
         /// New connections from one address; more get HTTP 429.
         address_connections: Option<Rate> = Some(Rate::per_second(1_000, 20_000));

@@ -14,6 +14,12 @@ pub(super) fn check(settings: &Settings, reader: &mut Reader) {
     if settings.limits.outbox_bytes < settings.limits.message_bytes {
         reader.wrong("limits.outbox_bytes", "must be at least limits.message_bytes".to_owned());
     }
+    // A user's part of the room, a quarter, has to be enough for the largest body.
+    let limits = &settings.limits;
+    if limits.body_bytes / 4 < limits.import_bytes.max(limits.message_bytes) {
+        let message = "must be at least four times limits.import_bytes and limits.message_bytes".to_owned();
+        reader.wrong("limits.body_bytes", message);
+    }
     if settings.cluster.node_id.as_ref().is_some_and(|id| !is_node_id(id)) {
         reader.wrong("cluster.node_id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ - : / ~".to_owned());
     }

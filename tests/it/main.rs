@@ -26,6 +26,7 @@ mod protocol;
 mod replay;
 mod rest;
 mod slow_reader;
+mod stalled;
 mod storage_faults;
 mod support;
 mod traces;

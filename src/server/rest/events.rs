@@ -61,7 +61,7 @@ async fn events(ask: &Ask, source: Source, end: Option<u64>) -> Answer {
     let limit = ask.query.number("limit", 1..=u64::MAX)?;
     // An `EventSource` whose stream ends asks again at once: it may as well stay.
     let follow = follow.unwrap_or(format == Format::EventStream);
-    stream::open(ask, source, Wish { format, after, limit, end: (!follow).then_some(end.unwrap_or(u64::MAX)) })
+    Ok(stream::open(ask, source, Wish { format, after, limit, end: (!follow).then_some(end.unwrap_or(u64::MAX)) }))
 }
 
 /// The form that an asker wants a stream in; `None` for a page.

@@ -255,9 +255,11 @@ mod tests {
         let ((begun, has_begun), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
         let work = aside(turn, move || {
             begun.send(()).unwrap();
-            Ok(may_go_on.recv().unwrap())
+            may_go_on.recv().unwrap();
+            Ok(())
         });
-        let asked = tokio::task::spawn(work);
+        #[expect(clippy::disallowed_methods, reason = "a test is its own root task")]
+        let asked = tokio::spawn(work);
         tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
         asked.abort();
         assert!(asked.await.unwrap_err().is_cancelled());

@@ -17,14 +17,15 @@ mod table;
 mod writing;
 
 pub(super) use answer::{has_already, json, not_modified};
+use route::Longest;
 pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
 pub(super) use table::{REPLAY, ROUTES, SOCKET, query_of};
 pub(super) use writing::{read as read_json, unusable};
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use bytes::Buf;
+use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
@@ -37,10 +38,12 @@ use crate::{
 };
 
 use super::{
-    Shared, caller, limits,
+    Shared,
+    accept::Slot,
+    caller, limits,
     peer::{self, Peer},
     problem::{Code, Problem},
-    quota::Held,
+    quota::{Held, Quota},
     request,
     routes::Routes,
 };
@@ -53,7 +56,8 @@ pub(super) struct Ask {
     pub(super) shared: Arc<Shared>,
     query: Query,
     headers: HeaderMap,
-    peer: Peer,
+    /// The connection that it came over.
+    slot: Slot,
     pub(super) identity: Identity,
 }
 
@@ -73,10 +77,6 @@ impl Ask {
         let turn = self.shared.imports.turn(&self.identity.user_id).await;
         turn.ok_or_else(|| Problem::new(Code::Busy, "too many imports at once; try again later"))
     }
-
-    fn address(&self) -> std::net::IpAddr {
-        peer::address(self.peer.0, &self.headers, &self.shared.settings.server.trusted_proxies)
-    }
 }
 
 /// The route.
@@ -88,8 +88,9 @@ pub(super) fn route(shared: &Arc<Shared>) -> Routes {
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Peer>())
+        .and(warp::ext::get::<Slot>())
         .and(warp::body::stream())
-        .then(move |path: FullPath, method: Method, query: String, headers: HeaderMap, peer: Peer, body| {
+        .then(move |path: FullPath, method: Method, query: String, headers: HeaderMap, peer: Peer, slot: Slot, body| {
             let shared = Arc::clone(&shared);
             async move {
                 let page = request::check_origin(&method, &headers, &shared.settings.server.allowed_origins);
@@ -97,7 +98,7 @@ pub(super) fn route(shared: &Arc<Shared>) -> Routes {
                 let (counted, came) = (shared.metrics.http_request(), Instant::now());
                 let here = table::at(path.as_str());
                 let template = here.first().map_or("other", |(route, _)| route.path);
-                let answer = answer(&shared, &here, (&method, &query), (headers, peer, page), body).await;
+                let answer = answer(&shared, &here, (&method, &query), (headers, peer, slot), (page, body)).await;
                 let response = for_page(answer.unwrap_or_else(|problem| problem.response()), origin);
                 counted.answered((template, name_of(&method)), response.status().as_u16(), came.elapsed());
                 response
@@ -117,8 +118,8 @@ async fn answer<B: Buf>(
     shared: &Arc<Shared>,
     here: &[(&'static Route, &str)],
     (method, query): (&Method, &str),
-    (headers, peer, page): (HeaderMap, Peer, Result<(), Problem>),
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+    (headers, peer, slot): (HeaderMap, Peer, Slot),
+    (page, body): (Result<(), Problem>, impl Stream<Item = Result<B, warp::Error>> + Send),
 ) -> Answer {
     if !here.iter().any(|(route, _)| matches!(route.run, Run::Plain(_))) {
         page?;
@@ -131,6 +132,7 @@ async fn answer<B: Buf>(
     if let Run::Plain(run) = route.run {
         return Ok(run(shared, &headers).await);
     }
+    slot.check()?;
     let address = peer::address(peer.0, &headers, &shared.settings.server.trusted_proxies);
     let too_much = |of, wait| {
         shared.metrics.rate_limited(of);
@@ -147,12 +149,25 @@ async fn answer<B: Buf>(
     if !route.body.is_empty() {
         body::check_form(&headers)?;
     }
-    let ask = Ask { shared: Arc::clone(shared), query, headers, peer, identity };
-    let body = body::without_mark(read_body(body, (route.longest)(&shared.settings.limits)).await?);
+    let (limit, room) = room_for(shared, route.longest);
+    let room = room.nothing(&identity.user_id).ok_or_else(body::no_room)?;
+    let body = body::read(body, (limit, body::announced(&headers)), room, shared.settings.server.io_timeout).await?;
+    let body = body::without_mark(body);
+    let ask = Ask { shared: Arc::clone(shared), query, headers, slot, identity };
     match (route.run, id) {
         (Run::Asked(run), _) => run(&ask, &body).await,
         (Run::About(run), Some(id)) => run(&ask, &id, &body).await,
         (Run::About(_) | Run::Plain(_) | Run::Socket, _) => Err(nothing_here()),
+    }
+}
+
+/// How long a body may be, and where room for it is taken.
+fn room_for(shared: &Shared, longest: Longest) -> (usize, &Arc<Quota>) {
+    let limits = &shared.settings.limits;
+    match longest {
+        Longest::Nothing => (0, &shared.body_bytes),
+        Longest::Message => (limits.message_bytes, &shared.body_bytes),
+        Longest::Import => (limits.import_bytes, &shared.import_bytes),
     }
 }
 
@@ -200,27 +215,6 @@ fn nothing_here() -> Problem {
 fn document_id(segment: &str) -> Result<DocumentId, Problem> {
     let id = percent_decode_str(segment).decode_utf8().map_err(|_| bad("the path is not UTF-8"))?;
     DocumentId::from_client(&id).map_err(|error| bad(error.to_string()))
-}
-
-/// All of a body, if it is not longer than this.
-async fn read_body<B: Buf>(
-    body: impl Stream<Item = Result<B, warp::Error>> + Send,
-    limit: usize,
-) -> Result<Bytes, Problem> {
-    let (mut body, mut whole) = (std::pin::pin!(body), BytesMut::new());
-    while let Some(part) = body.next().await {
-        let mut part = part.map_err(|error| bad(format!("the body could not be read: {error}")))?;
-        if whole.len() + part.remaining() > limit {
-            return Err(Problem::new(Code::BodyTooLarge, format!("the body may have {limit} bytes")));
-        }
-        while part.has_remaining() {
-            let piece = part.chunk();
-            whole.extend_from_slice(piece);
-            let length = piece.len();
-            part.advance(length);
-        }
-    }
-    Ok(whole.freeze())
 }
 
 fn list_of(methods: &[Method]) -> HeaderValue {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{auth::Permission, domain::DocumentId, server::Shared, settings::Limits};
+use crate::{auth::Permission, domain::DocumentId, server::Shared};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
@@ -23,7 +23,7 @@ pub(in crate::server) struct Route {
     /// What has to be sent, in each form that it may have.
     pub(in crate::server) body: Vec<(&'static str, Describe)>,
     /// How many bytes that may have.
-    pub(in crate::server) longest: fn(&Limits) -> usize,
+    pub(in crate::server) longest: Longest,
     /// What comes back when it works.
     pub(in crate::server) gives: Vec<Reply>,
     /// What it may be refused with, besides [`Self::refusals`].
@@ -62,6 +62,17 @@ pub(in crate::server) enum Run {
     Socket,
 }
 
+/// How long the body of a request may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Longest {
+    /// There is none.
+    Nothing,
+    /// `limits.message_bytes`.
+    Message,
+    /// `limits.import_bytes`.
+    Import,
+}
+
 /// A parameter in the query or in a header.
 #[derive(Clone)]
 pub(in crate::server) struct Parameter {
@@ -82,7 +93,18 @@ pub(in crate::server) struct Reply {
 
 impl Route {
     fn new(method: Method, path: &'static str, does: &'static str, needs: Needs, run: Run) -> Self {
-        Self { method, path, does, needs, takes: vec![], body: vec![], longest: |_| 0, gives: vec![], fails: &[], run }
+        Self {
+            method,
+            path,
+            does,
+            needs,
+            takes: vec![],
+            body: vec![],
+            longest: Longest::Nothing,
+            gives: vec![],
+            fails: &[],
+            run,
+        }
     }
 
     pub(super) fn get(path: &'static str, does: &'static str, needs: Needs, run: Run) -> Self {
@@ -95,13 +117,13 @@ impl Route {
 
     pub(super) fn post<Body: JsonSchema>(path: &'static str, does: &'static str, needs: Needs, run: Run) -> Self {
         let route = Self::new(Method::POST, path, does, needs, run);
-        Self { body: vec![("application/json", describe::<Body>)], longest: |limits| limits.message_bytes, ..route }
+        Self { body: vec![("application/json", describe::<Body>)], longest: Longest::Message, ..route }
     }
 
-    /// Other forms of the body, and its length.
-    pub(super) fn or_as(mut self, forms: &[&'static str], looks: Describe, longest: fn(&Limits) -> usize) -> Self {
+    /// Other forms of the body, which is a whole document.
+    pub(super) fn or_as(mut self, forms: &[&'static str], looks: Describe) -> Self {
         self.body.extend(forms.iter().map(|form| (*form, looks)));
-        Self { longest, ..self }
+        Self { longest: Longest::Import, ..self }
     }
 
     /// Parameters.
@@ -154,8 +176,8 @@ impl Route {
     pub(in crate::server) fn refusals(&self) -> Vec<u16> {
         let of_kind: &[u16] = match self.run {
             Run::Plain(_) | Run::Socket => &[421],
-            Run::Asked(_) => &[400, 401, 403, 413, 421, 429, 500, 503],
-            Run::About(_) => &[400, 401, 403, 404, 410, 413, 421, 429, 500, 503],
+            Run::Asked(_) => &[400, 401, 403, 408, 413, 421, 429, 500, 503],
+            Run::About(_) => &[400, 401, 403, 404, 408, 410, 413, 421, 429, 500, 503],
         };
         let of_body: &[u16] = if self.body.is_empty() { &[] } else { &[415, 422] };
         let mut all = [of_kind, of_body, self.fails].concat();

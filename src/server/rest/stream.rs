@@ -2,7 +2,7 @@
 //!
 //! A task reads a page, and hands it over when the one before has been taken: it holds two of them at most, and a slow
 //! reader makes nobody else wait. At the end it waits for a ring that something was written, and looks by itself from time
-//! to time: rings may be lost. It ends when the reader has gone, or takes nothing for `heartbeat.timeout`; when the
+//! to time: rings may be lost. It ends when the reader has gone, or is cut off for it takes nothing; when the
 //! token is over or its owner is shut out; and when the service stops.
 
 use std::{fmt::Write as _, io, sync::Arc, time::Duration};
@@ -18,13 +18,10 @@ use warp::Reply;
 
 use crate::{
     auth::Identity,
-    server::{
-        Place, Shared,
-        problem::{Code, Problem},
-    },
+    server::{Shared, accept::Slot, problem::Code},
 };
 
-use super::{Ask, answer::Answer, events::Source};
+use super::{Ask, events::Source};
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,18 +53,19 @@ const LONG: usize = 64 << 10;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Begins to send.
-pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> Answer {
-    let place = ask
-        .shared
-        .place(ask.address())
-        .ok_or_else(|| Problem::new(Code::TooManyConnections, "too many connections; try again later"))?;
+pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> warp::reply::Response {
     let (parts, mut taken) = mpsc::channel(1);
     let content_type = match wish.format {
         Format::Lines => "application/x-ndjson",
         Format::EventStream => "text/event-stream",
     };
-    let sender =
-        Sender { shared: Arc::clone(&ask.shared), identity: ask.identity.clone(), parts, source, _place: place };
+    let sender = Sender {
+        shared: Arc::clone(&ask.shared),
+        identity: ask.identity.clone(),
+        parts,
+        source,
+        _slot: ask.slot.clone(),
+    };
     ask.shared.sessions.spawn(sender.run(wish));
     let mut response = warp::reply::stream(stream::poll_fn(move |context| taken.poll_recv(context))).into_response();
     let headers = response.headers_mut();
@@ -75,7 +73,7 @@ pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> Answer {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that gather what they pass on would keep it from those who wait for it.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 struct Sender {
@@ -83,7 +81,8 @@ struct Sender {
     identity: Identity,
     source: Source,
     parts: mpsc::Sender<io::Result<Bytes>>,
-    _place: Place,
+    /// It may be open for a moment longer than its connection.
+    _slot: Slot,
 }
 
 /// Nobody takes what is sent.

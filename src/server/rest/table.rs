@@ -186,7 +186,7 @@ pub(in crate::server) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             On(Write),
             Run::About(|ask, id, body| Box::pin(exchange::import(ask, id, body))),
         )
-        .or_as(&["text/plain", "text/markdown", "text/html"], looks::<String>, |limits| limits.import_bytes)
+        .or_as(&["text/plain", "text/markdown", "text/html"], looks::<String>)
         .takes([format(), message_id(), idempotency_key()])
         .gives::<WrittenJson<'_>>(201, "The content is on disk.")
         .gives::<WrittenJson<'_>>(200, "It had been taken in before, by this message.")
