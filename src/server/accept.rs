@@ -1,6 +1,6 @@
 //! TCP connections: accepted, counted, served. Every one counts towards `limits.connections` from the moment it is accepted,
 //! and none is kept that stands still: headers and bodies have to come and answers have to be taken within
-//! `server.io_timeout`, which every step forward extends. WebSockets have deadlines of their own (`heartbeat.timeout`).
+//! `server.io_timeout`, which every step forward extends, and not much slower than 8 KiB a second. WebSockets have deadlines of their own (`heartbeat.timeout`).
 
 use std::{
     convert::Infallible,
@@ -30,7 +30,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tracing::{debug, warn};
 
@@ -40,7 +40,7 @@ use super::{
     Shared, hosts,
     peer::Peer,
     problem::{Code, Problem},
-    rest,
+    rest::{self, SLOWEST},
     routes::{self, Routes},
 };
 
@@ -117,7 +117,7 @@ impl Shared {
 
     async fn serve_connection(self: Arc<Self>, (stream, peer): (TcpStream, SocketAddr), slot: Slot, routes: Routes) {
         let (patience, is_upgraded) = (self.settings.server.io_timeout, Arc::new(AtomicBool::new(false)));
-        let stream = Impatient { stream, patience, is_upgraded: Arc::clone(&is_upgraded), waiting: None };
+        let stream = Impatient::new(stream, patience, Arc::clone(&is_upgraded));
         let routes = TowerToHyperService::new(warp::service(routes));
         let shared = Arc::clone(&self);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
@@ -166,34 +166,52 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// A stream that fails when the other side takes nothing of what is written for too long, until it becomes a WebSocket.
-struct Impatient {
-    stream: TcpStream,
+/// A stream that fails, until it becomes a WebSocket, when the other side is too slow to take what is written: when it takes
+/// nothing for a while, or when all the waiting for it is longer than what it has taken so far allows.
+struct Impatient<S> {
+    stream: S,
     patience: Duration,
     is_upgraded: Arc<AtomicBool>,
-    /// Until when something has to be taken, while something waits.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Since when something waits to be taken, and until when some of it has to be.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// How long it has waited before, in all.
+    waited: Duration,
+    /// Bytes that were taken.
+    taken: usize,
 }
 
-impl Impatient {
-    fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() || self.is_upgraded.load(Ordering::Relaxed) {
+impl<S> Impatient<S> {
+    const fn new(stream: S, patience: Duration, is_upgraded: Arc<AtomicBool>) -> Self {
+        Self { stream, patience, is_upgraded, waiting: None, waited: Duration::ZERO, taken: 0 }
+    }
+
+    fn judge(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if self.is_upgraded.load(Ordering::Relaxed) {
             self.waiting = None;
             return written;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.patience)));
-        ready!(waiting.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was taken for server.io_timeout")))
+        if let Poll::Ready(taken) = written {
+            self.waited += self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            self.taken += taken.as_ref().copied().unwrap_or_default();
+            return Poll::Ready(taken);
+        }
+        let (patience, waited) = (self.patience, self.waited);
+        let allowed = patience + Duration::from_secs((self.taken / SLOWEST) as u64);
+        let (_, limit) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience.min(allowed.saturating_sub(waited))))));
+        ready!(limit.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was taken too slowly")))
     }
 }
 
-impl AsyncRead for Impatient {
+impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for Impatient {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge(context, written)
@@ -218,5 +236,53 @@ impl AsyncWrite for Impatient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// Writes without end to a reader that takes so many bytes every so many seconds; after how many seconds it is given up.
+    async fn given_up_after(bytes: usize, every: u64) -> u64 {
+        let (ours, mut theirs) = duplex(1_000);
+        let mut ours = Impatient::new(ours, Duration::from_secs(20), Arc::default());
+        let began = Instant::now();
+        let read = async {
+            let mut taken = vec![0; bytes];
+            loop {
+                sleep(Duration::from_secs(every)).await;
+                let mut left = &mut taken[..];
+                while !left.is_empty() {
+                    let length = theirs.read(left).await.unwrap();
+                    left = &mut left[length..];
+                }
+            }
+        };
+        let write = async {
+            loop {
+                if let Err(error) = ours.write_all(&[0; 100]).await {
+                    return error.kind();
+                }
+            }
+        };
+        let kind = tokio::select! {
+            kind = write => kind,
+            () = read => unreachable!("it reads for ever"),
+            () = sleep(Duration::from_secs(1_000)) => return 1_000,
+        };
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_or_trickles_is_given_up_and_a_slow_one_is_not() {
+        assert_eq!(given_up_after(1, 100_000).await, 20, "it takes nothing");
+        assert_eq!(given_up_after(1, 19).await, 20, "it takes hardly anything");
+        let half = given_up_after(SLOWEST / 2, 1).await;
+        assert!((35..=45).contains(&half), "half as fast as it must be: {half}");
+        assert_eq!(given_up_after(SLOWEST + 1_000, 1).await, 1_000, "slow, but fast enough");
     }
 }

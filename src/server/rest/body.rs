@@ -15,8 +15,8 @@ use crate::server::{
 
 use super::bad;
 
-/// Bytes a second that a body has to come with on average, after a first grace.
-const SLOWEST: usize = 8 << 10;
+/// Bytes a second with which a body has to come and an answer has to be taken, on average and after a first grace.
+pub(in crate::server) const SLOWEST: usize = 8 << 10;
 
 /// What some editors put before a text to say that it is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

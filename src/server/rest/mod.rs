@@ -17,6 +17,7 @@ mod table;
 mod writing;
 
 pub(super) use answer::{has_already, json, not_modified};
+pub(super) use body::SLOWEST;
 use route::Longest;
 pub(super) use route::{Needs, Parameter, Reply, Route, Run, describe};
 pub(super) use table::{REPLAY, ROUTES, SOCKET, query_of};
