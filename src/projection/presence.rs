@@ -83,6 +83,13 @@ impl Presence {
         arrival
     }
 
+    /// A user is called otherwise, or looks otherwise, from now on; whether that is news.
+    pub fn rename(&mut self, user: &UserId, profile: &Arc<Profile>) -> bool {
+        let Some(user) = self.users.get_mut(user).filter(|user| user.profile != *profile) else { return false };
+        user.profile = Arc::clone(profile);
+        true
+    }
+
     /// A connection goes; the client it belonged to, if it was the last one of its user.
     pub fn leave(&mut self, left: &Left) -> Option<ClientId> {
         let user = self.users.get_mut(&left.user)?;

@@ -1,9 +1,15 @@
 //! What other processes record of who is here: read from the presence stream, and told to those who are here.
+//!
+//! What is said here is told at once, before it is in the stream. Where somebody else says something of the same user at that
+//! moment, the later one in the stream counts, on every node: so what this process has said is looked at once more when it
+//! is read behind something of others, and what others have said is left out as long as something newer is on its way.
+
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::{
-    domain::{Cursor, Joined, Left, Moved, PresenceEvent, Typed, Version},
+    domain::{Cursor, Joined, Left, MessageId, Moved, PresenceEvent, Typed, Version},
     event_log::{ReadError, RecordedPresence, StreamName},
     projection::{Arrival, Placed},
     telemetry::TailRead,
@@ -11,7 +17,9 @@ use crate::{
 
 use super::{
     super::{command::ConnectionId, committed::Committed, document::OpenDocument},
+    Presence,
     place::Now,
+    unlogged::Told,
 };
 
 /// Cursors that have not moved for more versions are not worth reading all that happened since, while somebody waits
@@ -78,22 +86,43 @@ impl OpenDocument {
     fn take_in_recorded(&mut self, RecordedPresence { version, id, event, .. }: RecordedPresence) {
         let is_own = self.live.node.named(&id);
         match event {
-            PresenceEvent::Joined(joined) if !is_own => self.take_in_joined(&joined),
+            PresenceEvent::Joined(joined) if is_own => self.take_in_own_joined(&id, &joined),
+            PresenceEvent::Joined(joined) => self.take_in_joined(&joined),
             PresenceEvent::Left(left) if !self.live.node.is_own(&left.connection) => self.take_in_left(&left),
             PresenceEvent::Left(left) if !is_own => self.take_in_own_left(&id, &left),
-            PresenceEvent::Moved(moved) if !is_own => self.take_in_moved(version, moved),
+            PresenceEvent::Moved(moved) => {
+                if is_own {
+                    self.presence.unlogged.was_read(&id);
+                }
+                self.take_in_moved(version, moved);
+            }
             PresenceEvent::Typed(typed) if !is_own => self.take_in_typed(version, typed),
-            PresenceEvent::Joined(_) | PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => (),
+            PresenceEvent::Left(_) | PresenceEvent::Typed(_) => (),
         }
     }
 
     fn take_in_joined(&mut self, joined: &Joined) {
-        let arrival = self.presence.here.join(joined);
+        let newer = self.presence.here.user(&joined.user).map(|user| Arc::clone(&user.profile));
+        let newer = newer.filter(|_| self.presence.unlogged.has(Told::Name, &joined.user));
+        let mut arrival = self.presence.here.join(joined);
+        if let Some(profile) = newer {
+            self.presence.here.rename(&joined.user, &profile);
+            arrival = Arrival::Known;
+        }
         if arrival == Arrival::Newcomer {
             self.presence.metrics.users_came(1);
         }
         if arrival != Arrival::Known {
             self.tell_joined(&joined.user, &joined.profile, &joined.client);
+        }
+    }
+
+    /// The connection may be gone by now, but it came after all that has been read.
+    fn take_in_own_joined(&mut self, id: &MessageId, Joined { user, client, profile, .. }: &Joined) {
+        let Presence { unlogged, here, .. } = &mut self.presence;
+        unlogged.was_read(id);
+        if !unlogged.has(Told::Name, user) && here.rename(user, profile) {
+            self.tell_joined(user, profile, client);
         }
     }
 
@@ -107,8 +136,15 @@ impl OpenDocument {
 
     fn take_in_moved(&mut self, version: Version, moved: Vec<Moved>) {
         let now = self.document.version();
-        let placed = moved.into_iter().map(|moved| Moved { cursor: self.carried(version, &moved), ..moved });
-        let placed: Vec<_> = placed.map(|moved| (NOBODY, moved)).collect();
+        let Presence { unlogged, said, .. } = &self.presence;
+        let is_newest = |moved: &Moved| {
+            let is_to_be_told = said.get(&moved.user).is_some_and(|said| said.cursor.is_some());
+            !is_to_be_told && !unlogged.has(Told::Cursor, &moved.user)
+        };
+        let placed = moved.into_iter().filter(is_newest).map(|it| Moved { cursor: self.carried(version, &it), ..it });
+        // What was said here is there already, unless something of others came before it in the stream.
+        let is_news = |it: &Moved| self.presence.here.cursor(&it.user).is_none_or(|placed| placed.cursor != it.cursor);
+        let placed: Vec<_> = placed.filter(is_news).map(|moved| (NOBODY, moved)).collect();
         for (_, moved) in &placed {
             self.presence.here.place(&moved.user, Placed { version: now, cursor: moved.cursor });
         }

@@ -42,6 +42,7 @@ impl Live {
                     .into_iter()
                     .map(|(version, event)| NewPresence { id: live.node.next_event(), version, event })
                     .collect();
+                unlogged.named(&events);
                 match live.write_until_written(&document, &events, is_first).await {
                     Ok(Some(Written { from, to })) => progress.skip(from, to),
                     Ok(None) => (),
@@ -51,6 +52,7 @@ impl Live {
                         return unlogged.give_up();
                     }
                 }
+                unlogged.written();
                 if unlogged.was_last()
                     && let Err(error) = live.log.note_people(&live.node.life(), &document, false).await
                 {

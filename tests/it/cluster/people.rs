@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 
 use super::ground::Ground;
+use crate::presence::present as present_in;
 use crate::support::{
     proxy::Way,
-    say::{WITH_TOKENS, commit, content, edit, guest, insert, opened, token},
+    say::{WITH_TOKENS, commit, content, edit, guest, insert, opened, signed, token},
     socket::{Incoming, Opening, Socket},
+    within,
 };
 
 /// Nodes that look by themselves so seldom that nothing is found by it.
@@ -58,7 +60,7 @@ async fn expect_superseded(old: &mut Socket) {
 
 /// Waits until ann's comings are recorded: two that come at the very same moment cannot know of each other.
 async fn recorded(ground: &Ground, comings: u64) {
-    crate::support::within("the older one to be recorded", async {
+    within("the older one to be recorded", async {
         let joined = |body: &String| body.contains("joined.1") && body.contains("user-ann");
         while (ground.presence("doc").await.iter().filter(|body| joined(body)).count() as u64) < comings {}
     })
@@ -220,5 +222,50 @@ async fn a_document_that_nobody_here_has_open_is_let_go_although_others_write_to
     let mut ben = opened(&ground.nodes[1], &Opening::guest("doc", "ben").with("since", version)).await;
     commit(&mut ann, &edit("last", version, insert(0, "y"))).await;
     assert_eq!(ben.expect("operation", "operation_broadcast").await["version"], version + 1);
+    ground.end().await;
+}
+
+#[tokio::test]
+async fn what_a_user_says_on_two_nodes_at_one_moment_ends_alike_on_both() {
+    let ground = nodes(2, &WITH_TOKENS).await;
+    let token = |name: &str| {
+        let claims = json!({"sub": "ann", "name": name, "permissions": ["read", "write"], "exp": 4_000_000_000_u64});
+        signed(&claims)
+    };
+    let tab = |name: &str| Opening::of("doc").with("token", token(name)).with("client_id", name);
+    let mut tabs = [opened(&ground.nodes[0], &tab("one")).await, opened(&ground.nodes[1], &tab("two")).await];
+    commit(&mut tabs[0], &edit("m", 0, insert(0, &"x".repeat(100)))).await;
+    tabs[1].expect("operation", "operation_broadcast").await;
+    for round in 0..12 {
+        let said = [(round * 4 + 1, format!("Ann {round}")), (round * 4 + 2, format!("Anna {round}"))];
+        for (tab, (position, name)) in tabs.iter_mut().zip(&said) {
+            let renamed = json!({"type": "system", "event": "authenticate", "data": {"token": token(name)}});
+            tab.send_all([cursor(*position, 1).to_string(), renamed.to_string()]).await.unwrap();
+        }
+        within("both nodes to show what was recorded last", async {
+            loop {
+                let recorded = ground.presence("doc").await;
+                let recorded: Vec<Value> = recorded.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+                // Which of the two is recorded last, once both are.
+                let last = |is_it: &dyn Fn(&Value, &(u64, String)) -> bool| {
+                    let place = |it| recorded.iter().rposition(|body| is_it(body, it));
+                    Some(usize::from(place(&said[1])? > place(&said[0])?))
+                };
+                let moved = last(&|body, it| body[0] == "moved.1" && body[1][3][0] == it.0);
+                let named = last(&|body, it| body[0] == "joined.1" && body[4] == it.1.as_str());
+                let (Some(moved), Some(named)) = (moved, named) else { continue };
+                let expected = json!([said[moved].0, said[named].1]);
+                let mut shown = Vec::new();
+                for tab in &mut tabs {
+                    let here = present_in(tab).await;
+                    shown.push(json!([here[0]["cursor_position"], here[0]["name"]]));
+                }
+                if shown.iter().all(|shown| *shown == expected) {
+                    break;
+                }
+            }
+        })
+        .await;
+    }
     ground.end().await;
 }

@@ -6,13 +6,14 @@
 //! not been recorded when it ended is forgotten whole.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    domain::{ConnectionName, Joined, Moved, PresenceEvent, Typed, UserId, Version},
+    domain::{ConnectionName, Joined, MessageId, Moved, PresenceEvent, Typed, UserId, Version},
+    event_log::NewPresence,
     projection::Presence,
     telemetry::{Metrics, PresenceOutcome},
 };
@@ -30,6 +31,8 @@ struct State {
     version: Version,
     moved: BTreeMap<UserId, Moved>,
     typed: BTreeMap<UserId, Typed>,
+    /// Of whom cursors and names are being written, in which event.
+    writing: [HashMap<UserId, Option<MessageId>>; 2],
     is_writing: bool,
     /// Connections that came and have not gone.
     connections: usize,
@@ -43,6 +46,13 @@ pub(super) struct Taken {
     pub(super) events: Vec<(Version, PresenceEvent)>,
     /// Before these are, it has to be noted that there are people here.
     pub(super) is_first: bool,
+}
+
+/// What is told of a user and may be told anew, on any node: the last one in the stream counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Cursor,
+    Name,
 }
 
 /// So many comings and goings may wait before visits are forgotten.
@@ -110,6 +120,11 @@ impl Unlogged {
         let mut events = mem::take(&mut state.comings_and_goings);
         state.came.clear();
         let (moved, typed) = (mem::take(&mut state.moved), mem::take(&mut state.typed));
+        let named = events.iter().filter_map(|(_, event)| match event {
+            PresenceEvent::Joined(joined) => Some((joined.user.clone(), None)),
+            PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => None,
+        });
+        state.writing = [moved.keys().map(|user| (user.clone(), None)).collect(), named.collect()];
         if !moved.is_empty() {
             events.push((state.version, PresenceEvent::Moved(moved.into_values().collect())));
         }
@@ -119,6 +134,44 @@ impl Unlogged {
         state.is_writing = !events.is_empty();
         let is_first = !events.is_empty() && !mem::replace(&mut state.is_noted, true);
         (!events.is_empty()).then_some(Taken { events, is_first })
+    }
+
+    /// What was taken is being written under these names.
+    pub(super) fn named(&self, events: &[NewPresence]) {
+        let mut state = self.lock();
+        let [cursors, names] = &mut state.writing;
+        for NewPresence { id, event, .. } in events {
+            let note = |told: &mut HashMap<_, _>, user: &UserId| drop(told.insert(user.clone(), Some(id.clone())));
+            match event {
+                PresenceEvent::Joined(joined) => note(names, &joined.user),
+                PresenceEvent::Moved(moved) => moved.iter().for_each(|moved| note(cursors, &moved.user)),
+                PresenceEvent::Left(_) | PresenceEvent::Typed(_) => (),
+            }
+        }
+    }
+
+    /// All of it is written.
+    pub(super) fn written(&self) {
+        self.lock().writing = Default::default();
+    }
+
+    /// An event of this process was read from the stream: what is read from there on comes after it.
+    pub(super) fn was_read(&self, event: &MessageId) {
+        self.lock().writing.iter_mut().for_each(|told| told.retain(|_, by| by.as_ref() != Some(event)));
+    }
+
+    /// Whether something of a user is still on its way: it comes after all that has been read from the stream.
+    pub(super) fn has(&self, told: Told, user: &UserId) -> bool {
+        let state = self.lock();
+        let [cursors, names] = &state.writing;
+        let is_joined = |(_, event): &(Version, PresenceEvent)| match event {
+            PresenceEvent::Joined(joined) => joined.user == *user,
+            PresenceEvent::Left(_) | PresenceEvent::Moved(_) | PresenceEvent::Typed(_) => false,
+        };
+        match told {
+            Told::Cursor => cursors.contains_key(user) || state.moved.contains_key(user),
+            Told::Name => names.contains_key(user) || state.comings_and_goings.iter().any(is_joined),
+        }
     }
 
     /// Whether everybody has gone and all is written, so that the note can be taken back. It counts as taken
@@ -137,7 +190,8 @@ impl Unlogged {
 
     /// The task that writes ends early.
     pub(super) fn give_up(&self) {
-        self.lock().is_writing = false;
+        let mut state = self.lock();
+        (state.is_writing, state.writing) = (false, Default::default());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
