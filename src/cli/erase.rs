@@ -11,7 +11,7 @@ use crate::{
     auth::nobody,
     clock::Clock,
     domain::{DocumentId, UserId},
-    event_log::{EventLog, Position, Rewriting, StreamName},
+    event_log::{EventLog, Position, Rewriting, Scrubbed, StreamName},
     settings::Settings,
 };
 
@@ -42,6 +42,9 @@ pub(super) struct Erase {
     /// Leave what was deleted in the pages of the database until they are used again
     #[arg(long)]
     keep_pages: bool,
+    /// PostgreSQL: how long to wait for transactions that may still see what was deleted, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u32,
 }
 
 #[derive(Debug, Args)]
@@ -70,14 +73,16 @@ impl Erase {
             What { document: Some(document), .. } => self.erase_document(&log, document).await?,
             What { document: None, user: None } => return Err(Failure::usage("say --document or --user")),
         }
-        let is_clean = self.keep_pages || log.scrub_pages().await.map_err(Failure::failed)?;
+        let patience = Duration::from_secs(self.wait.into());
+        let scrubbed =
+            if self.keep_pages { Scrubbed::Clean } else { log.scrub_pages(patience).await.map_err(Failure::failed)? };
         log.close().await;
-        if is_clean {
-            Ok(())
-        } else {
-            Err(Failure::failed(
-                "somebody reads the database, and something may be left in its write-ahead log; run it again",
-            ))
+        match scrubbed {
+            Scrubbed::Clean => Ok(()),
+            Scrubbed::InTheWay(what) => Err(Failure::failed(format!(
+                "it is erased, but its bytes may still be in the files of the database, because of: {what}. End that, or wait \
+                 for it, and run this again"
+            ))),
         }
     }
 

@@ -5,9 +5,11 @@
 //! stream that has ended and has anything else left is an erasure that was interrupted: it says so itself, and whoever
 //! sees it finishes it. The tombstone is newer than all that goes: no position is ever used twice.
 
+use std::time::Duration;
+
 use super::{
     EventLog, Head, ReadError, Ring, StreamName, Tombstone, Unavailable, UnavailableKind, damaged,
-    port::{ALL_PLACES, NewRow, Row, Scrub},
+    port::{ALL_PLACES, NewRow, Row, Scrub, Scrubbed},
     stored,
 };
 use crate::domain::{DocumentId, MessageId, Seq, Timestamp, Version};
@@ -84,10 +86,10 @@ impl EventLog {
         }
     }
 
-    /// Leaves nothing of what was ever deleted in the files of the database. All who write wait meanwhile. Answers
-    /// whether nobody was in the way of it: somebody who reads may hold on to it.
-    pub async fn scrub_pages(&self) -> Result<bool, Unavailable> {
-        self.scrub(Scrub::Pages).await
+    /// Leaves nothing of what was ever deleted in the files of the database. All who write wait meanwhile. Somebody who reads
+    /// may be in the way of it; they are waited for so long.
+    pub async fn scrub_pages(&self, patience: Duration) -> Result<Scrubbed, Unavailable> {
+        self.scrub(Scrub::Pages { patience }).await
     }
 
     /// The head of a stream that is not erased; `None` before its first event.
@@ -136,17 +138,20 @@ impl EventLog {
         Ok(removed)
     }
 
-    pub(super) async fn scrub(&self, what: Scrub) -> Result<bool, Unavailable> {
-        if self.adapter.scrub(what).await? {
-            return Ok(true);
+    pub(super) async fn scrub(&self, what: Scrub) -> Result<Scrubbed, Unavailable> {
+        let mut scrubbed = self.adapter.scrub(what).await?;
+        // The pages are written anew, or cannot be; only the journal may be worth another try.
+        if self.is_shared() || scrubbed == Scrubbed::Clean {
+            return Ok(scrubbed);
         }
         for _ in 1..ATTEMPTS {
-            if self.adapter.scrub(Scrub::Journal).await? {
-                return Ok(true);
+            scrubbed = self.adapter.scrub(Scrub::Journal).await?;
+            if scrubbed == Scrubbed::Clean {
+                return Ok(scrubbed);
             }
         }
         tracing::warn!("a long read keeps what was erased in the write-ahead log; it goes when that is next emptied");
-        Ok(false)
+        Ok(scrubbed)
     }
 
     async fn tombstone_at(&self, stream: &StreamName, seq: Seq) -> Result<ReadError, ReadError> {

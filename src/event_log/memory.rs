@@ -19,7 +19,7 @@ use super::{
     memory_nodes::Nodes,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, ImportRow, ImportStream, Keep, Key, NewRow,
-        NewRows, Refusal, Rewritten, Row, Scrub, SnapshotRow,
+        NewRows, Refusal, Rewritten, Row, Scrub, Scrubbed, SnapshotRow,
     },
 };
 use crate::domain::{MessageId, NodeId, Seq, Timestamp};
@@ -347,8 +347,8 @@ impl Adapter for Memory {
         ready(Ok(found.take(limit).map(|(name, _)| name.clone()).collect())).boxed()
     }
 
-    fn scrub(&self, _what: Scrub) -> Answer<'_, bool> {
-        ready(Ok(true)).boxed()
+    fn scrub(&self, _what: Scrub) -> Answer<'_, Scrubbed> {
+        ready(Ok(Scrubbed::Clean)).boxed()
     }
 
     fn begin_life<'a>(&'a self, node: &'a NodeId, at_least: u64, lease: Duration) -> Answer<'a, u64> {

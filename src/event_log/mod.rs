@@ -69,6 +69,7 @@ pub use feed::{Feed, Published, What};
 pub use kept::{Effort, Form, Projection, Tended};
 pub use memory_faults::{Asked, Fate};
 pub use nodes::{Known, Life, LifeSign};
+pub use port::Scrubbed;
 pub use presence::{NewPresence, RecordedPresence, SavedPresence};
 pub use transfer::{Exporter, ImportError, Imported, Importer, Purpose, StoredEvent};
 pub use types::{

@@ -262,8 +262,8 @@ pub(super) trait Adapter: Shelf {
     fn end<'a>(&'a self, streams: &'a [StreamName], last: NewRow, at: Timestamp) -> Answer<'a, ()>;
     /// Up to `limit` ended streams that have events before their last, or snapshots, by name, after one.
     fn unfinished_ends<'a>(&'a self, after: Option<&'a StreamName>, limit: usize) -> Answer<'a, Vec<StreamName>>;
-    /// Leaves nothing of what was deleted in the files of the database; whether nobody was in the way of it.
-    fn scrub(&self, what: Scrub) -> Answer<'_, bool>;
+    /// Leaves nothing of what was deleted in the files of the database, if nobody is in the way of it.
+    fn scrub(&self, what: Scrub) -> Answer<'_, Scrubbed>;
     /// Whether other processes write here as their ordinary work.
     fn is_shared(&self) -> bool {
         false
@@ -299,7 +299,19 @@ pub(super) enum Scrub {
     /// The write-ahead log, where that can be emptied without making anybody wait for long.
     Journal,
     /// Everywhere. All who write wait meanwhile.
-    Pages,
+    Pages {
+        /// How long transactions are waited for that may still see what was deleted.
+        patience: Duration,
+    },
+}
+
+/// What became of a scrub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scrubbed {
+    /// Nothing is left of what was deleted.
+    Clean,
+    /// Something may be: this was in the way.
+    InTheWay(String),
 }
 
 /// Which snapshots of a stream are kept when another one is saved.

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
     cluster::ground::Ground,
@@ -166,6 +167,36 @@ async fn nothing_of_it_is_left_in_the_files_of_the_database() {
         assert!(!files.holds(word).await, "{word}");
     }
     server.verify().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_may_still_see_it_is_waited_for_or_named() {
+    let ground = Ground::on_postgres(1, &[("CLUSTER__POLL", "50ms")]).await;
+    let server = &ground.nodes[0];
+    let _people = written(server, "doc").await;
+    let mut reader = PgConnection::connect(&ground.url()).await.unwrap();
+    reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid() FROM events").fetch_one(&mut reader).await.unwrap();
+    let refused = server.run(&["erase", "--document", "doc", "--yes", "--wait", "0"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("session {pid} of ")) && said.contains("idle in transaction"), "{said}");
+    let mut files = ground.database().await;
+    assert!(files.holds(TEXT).await, "its bytes are there, as was said");
+    let mut onlooker = PgConnection::connect(&ground.url()).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'WITH older%' AND pid <> pg_backend_pid()";
+    let (done, ()) = tokio::join!(server.run(&["erase", "--document", "doc", "--yes"]), async {
+        within("the command to wait", async {
+            while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut onlooker).await.unwrap() == 0 {}
+        })
+        .await;
+        reader.execute("COMMIT").await.unwrap();
+    });
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for word in [TEXT, SAID, MESSAGE, "user-ann"] {
+        assert!(!files.holds(word).await, "{word}");
+    }
+    ground.end().await;
 }
 
 async fn who_follows_the_events_of_all_passes_over_it_and_who_follows_its_own_is_at_the_end() {

@@ -1,6 +1,9 @@
 //! Ending streams for good, writing events anew, and leaving nothing in the files.
 
-use sqlx::Connection;
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Postgres,
@@ -11,7 +14,7 @@ use crate::{
     domain::{Seq, Timestamp},
     event_log::{
         StreamName, Unavailable, UnavailableKind,
-        port::{NewRow, Rewritten, Scrub},
+        port::{NewRow, Rewritten, Scrub, Scrubbed},
         sql::{self, Columns, limited, signed},
     },
 };
@@ -42,6 +45,33 @@ const REWRITE_EVENTS: &str = "UPDATE events SET body = given.body, cause = given
 const ATTEMPTS: usize = 10;
 /// Only a table that is written anew has nothing of what was deleted in it, with its indexes and what is kept aside.
 const REWRITE: [&str; 3] = ["VACUUM (FULL) events", "VACUUM (FULL) snapshots", "VACUUM (FULL) kept"];
+
+/// The transaction that comes next: whatever is committed by now has a lower number.
+const NEXT_TRANSACTION: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text";
+/// What is older than a transaction and may keep rows that were deleted before it: a session with a snapshot in this database, or
+/// with a transaction in any, for the snapshots that are taken meanwhile are as old as that; a prepared transaction; a
+/// replication slot; a standby that tells what it reads. Of sessions of others a role without `pg_read_all_stats` sees
+/// nothing.
+const OLDER: &str = "WITH older AS (
+    SELECT format('session %s of %s%s, %s since %s', pid, coalesce(usename, '?'),
+            coalesce(' (' || nullif(application_name, '') || ')', ''), coalesce(state, backend_type), coalesce(xact_start, backend_start)) AS what
+        FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND (age(backend_xid) > age($1::xid8::xid) OR age(backend_xmin) > age($1::xid8::xid)
+            AND (datname = current_database() OR backend_type = 'walsender'))
+    UNION ALL
+    SELECT format('prepared transaction %L of %s, since %s', gid, owner, prepared)
+        FROM pg_prepared_xacts WHERE age(transaction) > age($1::xid8::xid)
+    UNION ALL
+    SELECT format('replication slot %I', slot_name) FROM pg_replication_slots WHERE age(xmin) > age($1::xid8::xid)
+    UNION ALL
+    SELECT format('session %s of %s, of which this role cannot see how old it is (grant it pg_read_all_stats)', pid, usename)
+        FROM pg_stat_activity WHERE datname = current_database() AND query = '<insufficient privilege>')
+    SELECT what FROM older
+    UNION ALL
+    SELECT 'a transaction that this role cannot see (grant it pg_read_all_stats)'
+        WHERE pg_snapshot_xmin(pg_current_snapshot()) < $1::xid8 AND NOT EXISTS (SELECT FROM older)";
+/// How often it is looked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Postgres {
     pub(super) async fn end_streams(
@@ -98,15 +128,38 @@ impl Postgres {
         self.all(query.bind(limited(limit)), sql::stream_name).await
     }
 
-    pub(super) async fn scrub_all(&self, what: Scrub) -> Result<bool, Unavailable> {
-        if what == Scrub::Pages {
+    pub(super) async fn scrub_all(&self, what: Scrub) -> Result<Scrubbed, Unavailable> {
+        if let Scrub::Pages { patience } = what {
             let mut session = self.settings.connect_for_long().await?;
+            if let Some(in_the_way) =
+                older_transactions(&mut session, patience).await.map_err(|why| unavailable(&why))?
+            {
+                return Ok(Scrubbed::InTheWay(in_the_way));
+            }
             for statement in REWRITE {
                 sqlx::query(statement).execute(&mut session).await.map_err(|error| unavailable(&error))?;
             }
             // It is done, whatever closing says.
             let _closed = within(self.settings.patience.connect, session.close()).await;
         }
-        Ok(true)
+        Ok(Scrubbed::Clean)
+    }
+}
+
+/// Waits until no transaction is left that may see what has been deleted so far: a table that is written anew takes along
+/// what one of them may see. Once none is left, none comes: whoever begins later sees no more than is there. Answers what is
+/// still in the way after so long.
+async fn older_transactions(session: &mut PgConnection, patience: Duration) -> sqlx::Result<Option<String>> {
+    let now: String = sqlx::query_scalar(NEXT_TRANSACTION).fetch_one(&mut *session).await?;
+    let until = Instant::now() + patience;
+    loop {
+        let older: Vec<String> = sqlx::query_scalar(OLDER).bind(&now).fetch_all(&mut *session).await?;
+        if older.is_empty() {
+            return Ok(None);
+        }
+        if Instant::now() >= until {
+            return Ok(Some(older.join("; ")));
+        }
+        sleep(LOOK_AGAIN).await;
     }
 }

@@ -39,7 +39,7 @@ use super::{
     AppliedMigration, Doorbell, Head, Life, LifeSign, OpenError, Outline, Position, StreamName, Unavailable,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, PART_BYTES, Refusal,
-        Rewritten, Row, Scrub, SnapshotRow,
+        Rewritten, Row, Scrub, Scrubbed, SnapshotRow,
     },
     sql::{self, Columns, limited, signed},
 };
@@ -333,7 +333,7 @@ impl Adapter for Postgres {
         self.unfinished(after, limit).boxed()
     }
 
-    fn scrub(&self, what: Scrub) -> Answer<'_, bool> {
+    fn scrub(&self, what: Scrub) -> Answer<'_, Scrubbed> {
         self.scrub_all(what).boxed()
     }
 

@@ -27,7 +27,7 @@ use super::{
     AppliedMigration, Head, Life, LifeSign, OpenError, Outline, Position, StreamName, Unavailable,
     port::{
         Adapter, Answer, Bodies, Ends, FeedRow, Import, ImportRefusal, Keep, Key, NewRow, NewRows, Refusal, Rewritten,
-        Row, Scrub, SnapshotRow,
+        Row, Scrub, Scrubbed, SnapshotRow,
     },
     sql::{self, Columns, limited, signed, unsigned},
 };
@@ -232,7 +232,7 @@ impl Adapter for Sqlite {
         read(async { query.fetch_all(&self.readers).await?.iter().map(sql::stream_name).collect() })
     }
 
-    fn scrub(&self, what: Scrub) -> Answer<'_, bool> {
+    fn scrub(&self, what: Scrub) -> Answer<'_, Scrubbed> {
         self.ask(move |to| Command::Scrub(what, to)).boxed()
     }
 

@@ -24,7 +24,7 @@ use crate::{
     domain::{NodeId, Seq, Timestamp},
     event_log::{
         Head, Life, StreamName, Unavailable, UnavailableKind,
-        port::{Import, ImportRefusal, Keep, NewRow, NewRows, Refusal, Rewritten, Scrub, SnapshotRow},
+        port::{Import, ImportRefusal, Keep, NewRow, NewRows, Refusal, Rewritten, Scrub, Scrubbed, SnapshotRow},
         sql::{self, Columns, signed},
     },
     telemetry::Metrics,
@@ -36,8 +36,7 @@ pub(super) enum Command {
     Import(Import, oneshot::Sender<Result<(), ImportRefusal>>),
     /// Answered with the number of rows that changed.
     Other(Task, oneshot::Sender<Result<u64, Unavailable>>),
-    /// Answered with whether nobody was in the way.
-    Scrub(Scrub, oneshot::Sender<Result<bool, Unavailable>>),
+    Scrub(Scrub, oneshot::Sender<Result<Scrubbed, Unavailable>>),
     /// Do what was asked before, and end.
     Close,
 }
@@ -199,15 +198,17 @@ impl Writer {
         }
     }
 
-    async fn scrub(&mut self, what: Scrub) -> Result<bool, Unavailable> {
+    async fn scrub(&mut self, what: Scrub) -> Result<Scrubbed, Unavailable> {
         let connection = connect(&self.settings, &mut self.connection).await?;
-        if what == Scrub::Pages {
+        if matches!(what, Scrub::Pages { .. }) {
             // Pages that were split keep bytes of what moved to others; only a new file has none of them.
             if let Err(error) = sqlx::query("VACUUM").execute(&mut *connection).await {
                 return Err(self.recover(Trouble::from(error)).await);
             }
         }
-        Ok(self.wal.empty(connection).await)
+        let in_the_way = "somebody reads the database, and something may be left in its write-ahead log";
+        let is_empty = self.wal.empty(connection).await;
+        Ok(if is_empty { Scrubbed::Clean } else { Scrubbed::InTheWay(in_the_way.to_owned()) })
     }
 
     /// Makes the connection usable again after a failure, or lets go of it.

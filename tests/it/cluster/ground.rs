@@ -124,7 +124,7 @@ impl Ground {
     }
 
     /// The address of the database, past every proxy.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.schema.as_ref().map_or_else(|| self.nodes[0].database_url(), Schema::url)
     }
 
