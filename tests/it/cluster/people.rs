@@ -212,7 +212,7 @@ async fn a_document_that_nobody_here_has_open_is_let_go_although_others_write_to
     assert!(ground.nodes[1].metric("scriptorium_documents_open").await > 0.5);
     ben.close().await;
     let mut version = 0;
-    crate::support::within("the document to be let go", async {
+    within("the document to be let go", async {
         while ground.nodes[1].metric("scriptorium_documents_open").await > 0.5 {
             version = commit(&mut ann, &edit(&format!("m{version}"), version, insert(0, "x"))).await;
         }
