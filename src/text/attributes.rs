@@ -10,8 +10,11 @@ use super::Priority;
 ///
 /// Empty attributes and no attributes are one and the same, and cost nothing. Values are equal as in
 /// JavaScript, where 1 and 1.0 are one number.
+///
+/// A list in the order of names: most have one or two, and documents hundreds of thousands; the smallest map takes seven times
+/// the room.
 #[derive(Debug, Clone, Default)]
-pub struct Attributes(Option<Arc<BTreeMap<String, Value>>>);
+pub struct Attributes(Option<Arc<[(String, Value)]>>);
 
 impl Attributes {
     /// No attributes.
@@ -19,7 +22,7 @@ impl Attributes {
 
     /// These attributes.
     pub fn new(map: BTreeMap<String, Value>) -> Self {
-        Self((!map.is_empty()).then(|| Arc::new(map)))
+        Self((!map.is_empty()).then(|| map.into_iter().collect()))
     }
 
     /// Whether there are none.
@@ -29,12 +32,14 @@ impl Attributes {
 
     /// Each name with its value, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().flat_map(|map| map.iter()).map(|(name, value)| (name.as_str(), value))
+        self.0.iter().flat_map(|list| list.iter()).map(|(name, value)| (name.as_str(), value))
     }
 
     /// The value of one attribute.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.as_ref()?.get(name)
+        let list = self.0.as_ref()?;
+        let at = list.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()?;
+        Some(&list[at].1)
     }
 
     /// This change followed by `later`, as one change: the later value wins, `null`s stay, because they
@@ -45,9 +50,8 @@ impl Attributes {
             (_, None) => self.clone(),
             (None, _) => later.clone(),
             (Some(earlier), Some(later)) => {
-                let mut map = BTreeMap::clone(earlier);
-                map.extend(later.iter().map(|(name, value)| (name.clone(), value.clone())));
-                Self::new(map)
+                // Of two of one name the later one stays.
+                earlier.iter().chain(later.iter()).cloned().collect()
             }
         }
     }
@@ -104,7 +108,7 @@ impl PartialEq for Attributes {
         match (&self.0, &other.0) {
             (None, None) => true,
             (Some(a), Some(b)) => {
-                let same = |((a, x), (b, y)): ((&String, &Value), (&String, &Value))| a == b && values_equal(x, y);
+                let same = |((a, x), (b, y)): (&(String, Value), &(String, Value))| a == b && values_equal(x, y);
                 Arc::ptr_eq(a, b) || a.len() == b.len() && a.iter().zip(b.iter()).all(same)
             }
             _ => false,

@@ -1,7 +1,11 @@
 //! What an operation brings into a document: text, embeds and attributes, as they are sent, and the rules for them.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Number, Value};
 
 use crate::{
@@ -29,6 +33,36 @@ pub(super) enum Rules<'a> {
     State,
     /// An edit that was checked by the rules of its time before it was recorded.
     Recorded,
+}
+
+/// Attributes as they are sent, in a list: a whole document may have hundreds of thousands of them, and none is looked up.
+#[derive(Debug)]
+pub(super) struct WireAttributes(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for WireAttributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Pairs).map(Self)
+    }
+}
+
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Vec<(String, Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        // Most have one, for which a list takes room for four as it grows.
+        pairs.shrink_to_fit();
+        Ok(pairs)
+    }
 }
 
 /// The names that every JavaScript object has. `quill-delta` looks for them among attributes with `in` and by index, so
@@ -84,13 +118,13 @@ impl Rules<'_> {
         Ok(Content::Embed(embed.map_values(whole)))
     }
 
-    pub(super) fn attributes(self, path: &str, map: Option<BTreeMap<String, Value>>) -> Result<Attributes, Refusal> {
-        let Some(map) = map else { return Ok(Attributes::NONE) };
+    pub(super) fn attributes(self, path: &str, map: Option<WireAttributes>) -> Result<Attributes, Refusal> {
+        let Some(WireAttributes(map)) = map else { return Ok(Attributes::NONE) };
         let path = format!("{path}.attributes");
         if let Self::Edit(limits) = self {
             check_size(&path, &map, limits)?;
         }
-        let inherited = map.keys().find(|name| INHERITED.contains(&name.as_str()));
+        let inherited = map.iter().map(|(name, _)| name).find(|name| INHERITED.contains(&name.as_str()));
         if let (Self::Edit(_) | Self::State, Some(name)) = (self, inherited) {
             let message = format!("an attribute cannot be named `{name}`: JavaScript clients would lose it");
             return Err(Refusal::operation(&format!("{path}.{name}"), message).with("expected", "another name"));
@@ -99,7 +133,7 @@ impl Rules<'_> {
     }
 }
 
-fn check_size(path: &str, map: &BTreeMap<String, Value>, limits: &EditLimits) -> Result<(), Refusal> {
+fn check_size(path: &str, map: &[(String, Value)], limits: &EditLimits) -> Result<(), Refusal> {
     if map.len() > limits.attributes {
         let message = format!("{} attributes, at most {} are allowed", map.len(), limits.attributes);
         return Err(Refusal::operation(path, message).with("limit", limits.attributes));

@@ -1,17 +1,14 @@
 //! Operations as clients write them, and their reading into the text algebra.
 
-use std::collections::BTreeMap;
-
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
     protocol::{Refusal, Whole, schema},
     text::{Attributes, CodePoints, Content, Delta, Embed, Op, Unit, Utf16, with_line_feeds},
 };
 
-use super::content::Rules;
+use super::content::{Rules, WireAttributes};
 
 /// A change, and how long a document it needs: [`Delta`] forgets what it does not change, and an insert
 /// beyond the end that the next step deletes again leaves no trace in it.
@@ -40,7 +37,7 @@ pub struct WireOperation {
     length: Option<Whole>,
     content: Option<String>,
     embed: Option<Embed>,
-    attributes: Option<BTreeMap<String, Value>>,
+    attributes: Option<WireAttributes>,
     operations: Option<Vec<WireOperation>>,
     ops: Option<Vec<WireComponent>>,
 }
@@ -51,7 +48,7 @@ pub(super) struct WireComponent {
     retain: Option<Whole>,
     delete: Option<Whole>,
     insert: Option<WireInsert>,
-    attributes: Option<BTreeMap<String, Value>>,
+    attributes: Option<WireAttributes>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,7 +117,7 @@ impl WireOperation {
                 };
                 let attributes = rules.attributes(path, self.attributes)?;
                 let mut delta = Delta::new().retain(at);
-                delta.push(Op::Insert { content, attributes: without_nulls(&attributes) });
+                delta.push(Op::Insert { content, attributes: attributes.without_nulls() });
                 Ok(Reaching { delta, end: at })
             }
             "delete" => {
@@ -158,7 +155,7 @@ impl WireComponent {
                     WireInsert::Text(text) => rules.text(&path, &text)?,
                     WireInsert::Embed(embed) => rules.embed(&path, embed)?,
                 };
-                Op::Insert { content, attributes: without_nulls(&attributes) }
+                Op::Insert { content, attributes: attributes.without_nulls() }
             }
             _ => return Err(Refusal::operation(path, "a component is exactly one of `retain`, `insert` and `delete`")),
         };
@@ -239,8 +236,4 @@ fn count(count: Option<Whole>, path: &str, name: &str, kind: &str) -> Result<usi
 fn missing(path: &str, name: &str, kind: &str) -> Refusal {
     let kind: String = kind.chars().take(64).collect();
     Refusal::operation(&format!("{path}.{name}"), format!("`{name}` is missing: every `{kind}` needs it"))
-}
-
-fn without_nulls(attributes: &Attributes) -> Attributes {
-    attributes.iter().filter(|(_, value)| !value.is_null()).map(|(k, v)| (k.to_owned(), v.clone())).collect()
 }
