@@ -29,7 +29,7 @@ use super::{
     Place, Shared,
     ending::{End, banned, damaged, failed, no_read, not_found, throttled, unauthorized, unavailable},
     handshake,
-    heard::{Amount, Heard},
+    heard::{Amount, Heard, Pings},
     limits::Bucket,
     people::Seat,
     request::OpenRequest,
@@ -101,6 +101,7 @@ pub(super) struct Connection {
     pub(super) incoming: Incoming,
     pub(super) outbox: Arc<Outbox>,
     writer: JoinHandle<(Outgoing, Amount)>,
+    pings: Pings,
     started: Instant,
     /// Who it is, once that is known.
     user: Option<UserId>,
@@ -127,11 +128,13 @@ impl Connection {
         let reading = Reading { half, outbox: Arc::clone(&outbox) };
         let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
         shared.metrics.connection_opened(dialect);
+        let pings = Pings::default();
         let writer = Writer {
             socket,
             outbox: Arc::clone(&outbox),
             framing,
             ping_every: shared.settings.heartbeat.interval,
+            pings: pings.clone(),
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),
             unsent: Unsent::default(),
@@ -140,7 +143,7 @@ impl Connection {
         let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
         let started = Instant::now();
-        Some(Self { id, shared, dialect, incoming, outbox, writer, started, user: None, _last_word: last_word })
+        Some(Self { id, shared, dialect, incoming, outbox, writer, pings, started, user: None, _last_word: last_word })
     }
 
     /// Finds out who it is, and whether they may read the document.
@@ -184,6 +187,7 @@ impl Connection {
             client: ClientKey { user, client: client_id.clone() },
             reader: Reader { document_id, client_id, encoding: request.encoding, limits: edit_limits, make_id },
             heard: Heard::new(),
+            pings: self.pings.clone(),
             shared: Arc::clone(&self.shared),
             outbox: Arc::clone(&self.outbox),
             standing: Standing::new(permissions, identity.expires_at),

@@ -1,7 +1,10 @@
 //! What is heard of a peer: how much, and that it has gone silent.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,26 @@ pub(super) struct Heard {
     millis: AtomicU64,
     messages: AtomicU64,
     bytes: AtomicU64,
+}
+
+/// The pings of ours that have not been answered yet. The writer pings, the reader hears the pongs.
+///
+/// Pongs are counted instead of matched by what they carry: several pings may be under way, and a peer may answer the last
+/// of them only (RFC 6455, 5.5.3). There are never more answers than pings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pings(Arc<AtomicU64>);
+
+impl Pings {
+    /// Notes that a ping goes out.
+    pub(super) fn sent(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes a pong for the answer to a ping; `false` where every ping has been answered.
+    pub(super) fn answered(&self) -> bool {
+        let less_one = |unanswered: u64| unanswered.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_one).is_ok()
+    }
 }
 
 /// How much went one way on a connection.

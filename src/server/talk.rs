@@ -21,7 +21,7 @@ use crate::{
 use super::{
     Shared,
     ending::{End, banned, broken, no_read, not_accepted, rate_limited, throttled, token_expired},
-    heard::Heard,
+    heard::{Heard, Pings},
     limits::Bucket,
     people::Seat,
     socket::Incoming,
@@ -41,6 +41,7 @@ pub(super) struct Talk {
     pub(super) refusals: Bucket,
     pub(super) reader: Reader,
     pub(super) heard: Heard,
+    pub(super) pings: Pings,
 }
 
 /// What a conversation is about: what is said in it, and what comes of that.
@@ -108,10 +109,17 @@ pub(super) async fn listen(subject: &impl Subject, incoming: &mut Incoming) -> E
                     return End::Server(goodbye);
                 }
             }
-            Some(Ok(Message::Pong(_))) => {
+            Some(Ok(Message::Pong(_))) if talk.pings.answered() => {
                 if let Some(command) = subject.alive()
                     && let Err(goodbye) = subject.pass_on(command).await
                 {
+                    return End::Server(goodbye);
+                }
+            }
+            // A pong that nobody asked for is allowed (RFC 6455, 5.5.3), and a message like others: passed on, a flood
+            // of them would fill the document's inbox and cut its batches short.
+            Some(Ok(Message::Pong(_))) => {
+                if let Err(goodbye) = talk.pace(None, now) {
                     return End::Server(goodbye);
                 }
             }

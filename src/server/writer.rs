@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    heard::Amount,
+    heard::{Amount, Pings},
     socket::{Outgoing, Unsent},
 };
 
@@ -45,6 +45,7 @@ pub(super) struct Writer {
     pub(super) outbox: Arc<Outbox>,
     pub(super) framing: Framing,
     pub(super) ping_every: Duration,
+    pub(super) pings: Pings,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     /// What the last attempt to write has left behind.
@@ -67,7 +68,10 @@ impl Writer {
                     self.messages += taken.messages as u64;
                     (taken.items, taken.goodbye.is_some())
                 }
-                _ = ping.tick() => (VecDeque::from([Item::Control(Bytes::from_static(frames::PING))]), false),
+                _ = ping.tick() => {
+                    self.pings.sent();
+                    (VecDeque::from([Item::Control(Bytes::from_static(frames::PING))]), false)
+                }
             };
             // On the heap while it lasts: an idle connection has nothing to send, and should cost nothing for it.
             let sent = Box::pin(self.send(items)).await;

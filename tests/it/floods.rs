@@ -1,11 +1,13 @@
 //! Clients that send too much: slowed down, then refused, then sent away.
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::support::{
     say::{WITH_TOKENS, commit, edit, guest, insert, opened, sync, token},
     server::Server,
-    socket::{Incoming, Opening, Socket},
+    socket::{Incoming, Opening, Socket, connect},
     within,
 };
 
@@ -74,6 +76,44 @@ async fn whatever_is_no_edit_counts_and_edits_never_do() {
     for n in 1..=2_000 {
         assert_eq!(ann.expect("operation", "operation_ack").await["server_version"], n, "an edit is never refused");
     }
+}
+
+#[tokio::test]
+async fn pongs_that_answer_no_ping_count_as_messages() {
+    let server = Server::start_with(&[("LIMITS__MESSAGES", "1/m burst 5"), ("LIMITS__REFUSALS", "1/m burst 5")]).await;
+    let mut flooding = guest(&server, "doc", "flooding").await;
+    // Whoever is sent away notices it here or there.
+    for _ in 0..1_000 {
+        if flooding.send_message(Message::Pong(Bytes::new())).await.is_err() {
+            break;
+        }
+    }
+    let (seen, code, reason) = until_closed(&mut flooding).await;
+    assert_eq!((code, &*reason, seen["RATE_LIMITED"]), (4004, "throttled", 6), "{seen:?}");
+}
+
+#[tokio::test]
+async fn pongs_that_answer_our_pings_are_free() {
+    let settings = [
+        ("HEARTBEAT__INTERVAL", "10ms"),
+        ("HEARTBEAT__TIMEOUT", "60s"),
+        ("LIMITS__MESSAGES", "1/m burst 1"),
+        ("LIMITS__REFUSALS", "1/m burst 1"),
+    ];
+    let server = Server::start_with(&settings).await;
+    let (mut quiet, _) = connect(server.address(), &Opening::guest("doc", "quiet")).await.unwrap();
+    let mut pings = 0;
+    within("twenty pings, each answered", async {
+        while pings < 20 {
+            match quiet.next().await {
+                // tungstenite answers it by itself with the next read.
+                Some(Ok(Message::Ping(_))) => pings += 1,
+                Some(Ok(Message::Text(text))) => assert!(!text.contains("RATE_LIMITED"), "{text}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
