@@ -134,6 +134,7 @@ impl Connection {
             outbox: Arc::clone(&outbox),
             framing,
             ping_every: shared.settings.heartbeat.interval,
+            patience: shared.settings.heartbeat.timeout,
             pings: pings.clone(),
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),

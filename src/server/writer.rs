@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncWrite, AsyncWriteExt},
     time::{Instant, MissedTickBehavior, timeout},
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Writer {
     pub(super) outbox: Arc<Outbox>,
     pub(super) framing: Framing,
     pub(super) ping_every: Duration,
+    /// How long the client may take nothing of what waits for it.
+    pub(super) patience: Duration,
     pub(super) pings: Pings,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -91,6 +93,7 @@ impl Writer {
     /// goodbye is due.
     async fn send(&mut self, items: VecDeque<Item>) -> io::Result<()> {
         let (socket, unsent, framing) = (&mut self.socket, &mut self.unsent, self.framing);
+        let reader = (&*self.outbox, self.patience);
         let send = async {
             let mut gathered = Gathered::default();
             for item in items {
@@ -112,14 +115,14 @@ impl Writer {
                 };
                 // A document is encoded only when all before it has gone out, and goes out in parts.
                 gathered.take(unsent);
-                socket.write_all_buf(unsent).await?;
+                write(socket, unsent, reader).await?;
                 for part in frames::in_parts(encode(long.0, long.1).await?) {
                     unsent.add(part);
-                    socket.write_all_buf(unsent).await?;
+                    write(socket, unsent, reader).await?;
                 }
             }
             gathered.take(unsent);
-            socket.write_all_buf(unsent).await?;
+            write(socket, unsent, reader).await?;
             socket.flush().await
         };
         let sent = tokio::select! {
@@ -157,6 +160,25 @@ impl Writer {
         // The peer may be gone already; there is nobody left to tell.
         let _ = timeout(GOODBYE_GRACE, self.socket.write_all_buf(&mut self.unsent)).await;
     }
+}
+
+/// Writes all there is. A client that takes no byte of it for so long is cut off, whatever it sends meanwhile: what
+/// waits for it is held as long as it waits.
+async fn write(
+    socket: &mut (impl AsyncWrite + Unpin),
+    unsent: &mut Unsent,
+    (outbox, patience): (&Outbox, Duration),
+) -> io::Result<()> {
+    while unsent.has_remaining() {
+        let Ok(written) = timeout(patience, socket.write_buf(unsent)).await else {
+            outbox.cut_off();
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        if written? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    Ok(())
 }
 
 /// With `batch=true`: events that go out as one array.
@@ -198,4 +220,49 @@ async fn encode(sync: Box<Sync>, asked_by: Option<(ClientId, Option<MessageId>)>
     };
     let encoded = if is_long { tokio::task::spawn_blocking(encode).await? } else { encode() };
     Ok(encoded.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, duplex},
+        time::{advance, sleep},
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(75);
+
+    fn message() -> Unsent {
+        let mut unsent = Unsent::default();
+        unsent.add(Frames::text(&"x".repeat(100)).into_bytes());
+        unsent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_a_byte_now_and_then_is_waited_for() {
+        let (mut near, mut far) = duplex(1);
+        let (outbox, mut unsent) = (Outbox::new(1_000), message());
+        let read = async {
+            for _ in 0..102 {
+                sleep(PATIENCE - Duration::from_millis(1)).await;
+                far.read_u8().await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(write(&mut near, &mut unsent, (&outbox, PATIENCE)), read);
+        assert!(written.is_ok() && !outbox.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_cut_off_as_a_slow_one() {
+        let (mut near, _far) = duplex(10);
+        let (outbox, mut unsent) = (Outbox::new(1_000), message());
+        let mut writing = Box::pin(write(&mut near, &mut unsent, (&outbox, PATIENCE)));
+        assert!(futures_util::poll!(&mut writing).is_pending());
+        advance(PATIENCE - Duration::from_millis(1)).await;
+        assert!(futures_util::poll!(&mut writing).is_pending() && !outbox.is_closed());
+        advance(Duration::from_millis(2)).await;
+        assert_eq!(writing.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(outbox.goodbye().unwrap().metric, CloseReason::SlowConsumer);
+    }
 }

@@ -197,7 +197,7 @@ sections! {
     heartbeat: Heartbeat {
         /// How often the server pings.
         interval: Duration = s(30), in ms(10)..=DAY;
-        /// How long a peer may be silent; longer than the interval.
+        /// How long a peer may be silent, or take nothing of what waits for it; longer than the interval.
         timeout: Duration = s(75), in ms(20)..=DAY;
     }
 

@@ -1,8 +1,8 @@
 //! A reader that stops reading is cut off; the others do not notice, and it comes back for the rest.
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::support::{
     client::Client,
@@ -71,6 +71,31 @@ async fn a_reader_that_stops_is_cut_off_and_resumes() {
     for next in seen + 1..=version {
         assert_eq!(socket.expect("operation", "operation_broadcast").await["version"], next);
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_sends_but_takes_nothing_is_cut_off() {
+    let settings = [
+        ("HEARTBEAT__INTERVAL", "200ms"),
+        ("HEARTBEAT__TIMEOUT", "2s"),
+        ("LIMITS__MESSAGE_BYTES", "16MiB"),
+        ("LIMITS__OUTBOX_BYTES", "16MiB"),
+        ("LIMITS__MESSAGES", "off"),
+    ];
+    let server = Server::start_with(&settings).await;
+    let mut writer = guest(&server, "doc", "writer").await;
+    // More than the network holds.
+    commit(&mut writer, &edit("m", 0, insert(0, &"x".repeat(6_000_000)))).await;
+    let mut opening = Opening::guest("doc", "stuck");
+    opening.receive_buffer = Some(4_096);
+    let (mut stuck, _) = connect(server.address(), &opening).await.unwrap();
+    within("the stuck reader to be cut off", async {
+        while server.metric("scriptorium_slow_consumers_total").await < 1.0 {
+            // Refused once the connection has ended.
+            let _ = stuck.send(Message::Ping(Bytes::new())).await;
+        }
+    })
+    .await;
 }
 
 /// A reader that is gone, or not reading, while it is sent what it missed from the log.
