@@ -8,7 +8,7 @@ use html5ever::{
 use super::lines::{Block, Item, Kind, Line, Marks, Run, Script, What};
 
 /// A page. Escaping is the library's.
-pub(super) fn write(lines: &[Line], title: &str) -> String {
+pub(super) fn write(lines: impl Iterator<Item = Line>, title: &str) -> String {
     let mut page = Page(HtmlSerializer::new(Vec::new(), SerializeOpts::default()));
     // What is written into memory is written.
     let _ = page.0.write_doctype("html");
@@ -56,38 +56,55 @@ impl Page {
         self.end(tag);
     }
 
-    fn lines(&mut self, lines: &[Line]) {
-        for group in lines.chunk_by(|a, b| is_one_group(&a.block.kind, &b.block.kind)) {
-            match &group[0].block.kind {
-                Kind::Item(_) => self.list(group),
-                Kind::Quote => {
-                    self.begin("blockquote", &[]);
-                    self.all("p", group);
-                    self.end("blockquote");
-                }
-                Kind::Code(language) => {
-                    let language = language.as_deref().map(|language| ("data-language", language));
-                    self.begin("pre", language.as_slice());
-                    self.begin("code", &[]);
-                    for line in group {
-                        self.text(&line.plain());
-                        self.text("\n");
-                    }
-                    self.end("code");
-                    self.end("pre");
+    fn lines(&mut self, lines: impl Iterator<Item = Line>) {
+        let (mut group, mut lists) = (None, Vec::new());
+        for line in lines {
+            if !group.as_ref().is_some_and(|before| is_one_group(before, &line.block.kind)) {
+                self.end_group(group.as_ref(), &mut lists);
+                self.begin_group(&line.block.kind);
+            }
+            match &line.block.kind {
+                Kind::Item(item) => self.item(*item, &line, &mut lists),
+                Kind::Code(_) => {
+                    self.text(&line.plain());
+                    self.text("\n");
                 }
                 Kind::Header(level) => {
-                    let tag = ["h1", "h2", "h3", "h4", "h5", "h6"][usize::from(level.clamp(&1, &6) - 1)];
-                    self.all(tag, group);
+                    self.line(["h1", "h2", "h3", "h4", "h5", "h6"][usize::from(level.clamp(&1, &6) - 1)], &line);
                 }
-                Kind::Paragraph => self.all("p", group),
+                Kind::Paragraph | Kind::Quote => self.line("p", &line),
             }
+            group = Some(line.block.kind);
+        }
+        self.end_group(group.as_ref(), &mut lists);
+    }
+
+    /// Begins what lines of one kind stand in together.
+    fn begin_group(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Quote => self.begin("blockquote", &[]),
+            Kind::Code(language) => {
+                let language = language.as_deref().map(|language| ("data-language", language));
+                self.begin("pre", language.as_slice());
+                self.begin("code", &[]);
+            }
+            Kind::Item(_) | Kind::Header(_) | Kind::Paragraph => (),
         }
     }
 
-    fn all(&mut self, tag: &str, lines: &[Line]) {
-        for line in lines {
-            self.line(tag, line);
+    fn end_group(&mut self, kind: Option<&Kind>, lists: &mut Vec<&'static str>) {
+        match kind {
+            Some(Kind::Quote) => self.end("blockquote"),
+            Some(Kind::Code(_)) => {
+                self.end("code");
+                self.end("pre");
+            }
+            Some(Kind::Item(_)) => {
+                while !lists.is_empty() {
+                    self.end_list(lists);
+                }
+            }
+            Some(Kind::Header(_) | Kind::Paragraph) | None => (),
         }
     }
 
@@ -156,43 +173,37 @@ impl Page {
         }
     }
 
-    /// Lists in the items of lists. An item that is deeper than its list can be says so in its class.
-    fn list(&mut self, items: &[Line]) {
-        let mut open: Vec<&str> = Vec::new();
-        for line in items {
-            let Kind::Item(item) = line.block.kind else { continue };
-            let tag = if item == Item::Ordered { "ol" } else { "ul" };
-            let depth = line.block.indent.min(open.len());
-            while open.len() > depth + 1 {
-                self.end_list(&mut open);
-            }
-            match open.last() {
-                Some(same) if open.len() == depth + 1 && *same == tag => self.end("li"),
-                Some(_) if open.len() == depth + 1 => {
-                    self.end_list(&mut open);
-                    self.begin(tag, &[]);
-                    open.push(tag);
-                }
-                _ => {
-                    self.begin(tag, &[]);
-                    open.push(tag);
-                }
-            }
-            self.begin_line("li", line, line.block.indent - depth);
-            if matches!(item, Item::Checked | Item::Unchecked) {
-                let checked = (item == Item::Checked).then_some(("checked", ""));
-                let all: Vec<_> = [("type", "checkbox"), ("disabled", "")].into_iter().chain(checked).collect();
-                self.begin("input", &all);
-                self.end("input");
-            }
-            self.runs(line);
+    /// An item in the lists that are open, which stand in the items of each other. One that is deeper than its list can be says
+    /// so in its class.
+    fn item(&mut self, item: Item, line: &Line, open: &mut Vec<&'static str>) {
+        let tag = if item == Item::Ordered { "ol" } else { "ul" };
+        let depth = line.block.indent.min(open.len());
+        while open.len() > depth + 1 {
+            self.end_list(open);
         }
-        while !open.is_empty() {
-            self.end_list(&mut open);
+        match open.last() {
+            Some(same) if open.len() == depth + 1 && *same == tag => self.end("li"),
+            Some(_) if open.len() == depth + 1 => {
+                self.end_list(open);
+                self.begin(tag, &[]);
+                open.push(tag);
+            }
+            _ => {
+                self.begin(tag, &[]);
+                open.push(tag);
+            }
         }
+        self.begin_line("li", line, line.block.indent - depth);
+        if matches!(item, Item::Checked | Item::Unchecked) {
+            let checked = (item == Item::Checked).then_some(("checked", ""));
+            let all: Vec<_> = [("type", "checkbox"), ("disabled", "")].into_iter().chain(checked).collect();
+            self.begin("input", &all);
+            self.end("input");
+        }
+        self.runs(line);
     }
 
-    fn end_list(&mut self, open: &mut Vec<&str>) {
+    fn end_list(&mut self, open: &mut Vec<&'static str>) {
         self.end("li");
         if let Some(tag) = open.pop() {
             self.end(tag);

@@ -124,31 +124,33 @@ impl Align {
     }
 }
 
-/// The lines of a document. What is not in the table is left out, and every text is kept.
-pub(super) fn of(document: &RichText) -> Vec<Line> {
-    let (mut lines, mut line) = (Vec::new(), Line::default());
-    for span in document.spans() {
-        if let Some(embed) = span.embed {
-            let address = embed.get("image").and_then(Value::as_str).filter(|address| is_safe_picture(address));
-            if let Some(address) = address {
-                let alt = text_of(span.attributes, "alt").map(str::to_owned);
-                line.push(What::Picture { address: address.to_owned(), alt }, Marks::of(span.attributes));
+/// The lines of a document, one after the other: a document may have millions. What is not in the table is left out, and
+/// every text is kept.
+pub(super) fn of(document: &RichText) -> impl Iterator<Item = Line> {
+    let mut spans = document.spans().map(|span| (span.text, span.embed, span.attributes));
+    let (mut rest, mut line) = (None, Line::default());
+    std::iter::from_fn(move || {
+        loop {
+            let Some((text, embed, attributes)) = rest.take().or_else(|| spans.next()) else {
+                return (!line.runs.is_empty()).then(|| std::mem::take(&mut line));
+            };
+            if let Some(embed) = embed {
+                let address = embed.get("image").and_then(Value::as_str).filter(|address| is_safe_picture(address));
+                if let Some(address) = address {
+                    let alt = text_of(attributes, "alt").map(str::to_owned);
+                    line.push(What::Picture { address: address.to_owned(), alt }, Marks::of(attributes));
+                }
+                continue;
             }
-            continue;
-        }
-        for piece in span.text.split_inclusive('\n') {
-            let text = piece.strip_suffix('\n');
-            line.push(What::Text(text.unwrap_or(piece).to_owned()), Marks::of(span.attributes));
-            if text.is_some() {
-                line.block = Block::of(span.attributes);
-                lines.push(std::mem::take(&mut line));
+            let (text, more) = text.split_once('\n').map_or((text, None), |(text, more)| (text, Some(more)));
+            line.push(What::Text(text.to_owned()), Marks::of(attributes));
+            if let Some(more) = more {
+                line.block = Block::of(attributes);
+                rest = Some((more, None, attributes)).filter(|_| !more.is_empty());
+                return Some(std::mem::take(&mut line));
             }
         }
-    }
-    if !line.runs.is_empty() {
-        lines.push(line);
-    }
-    lines
+    })
 }
 
 /// The document that consists of these lines.

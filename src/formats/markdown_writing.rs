@@ -9,23 +9,24 @@ const EMPTY: &str = "<br>";
 /// An empty item. Its line must not be taken for anything else, and must not swallow the next one.
 const EMPTY_ITEM: &str = "<!-- -->";
 
-pub(super) fn write(lines: &[Line]) -> String {
+pub(super) fn write(lines: impl Iterator<Item = Line>) -> String {
     let mut text = String::new();
-    let mut lines = lines.iter().peekable();
+    let mut lines = lines.peekable();
     let mut depth = 0;
     while let Some(line) = lines.next() {
         let next = lines.peek().map(|next| &next.block.kind);
+        let (is_before_quote, is_before_item) = (next == Some(&Kind::Quote), matches!(next, Some(Kind::Item(_))));
         match &line.block.kind {
-            Kind::Paragraph => text.push_str(&content(line, EMPTY)),
+            Kind::Paragraph => text.push_str(&content(&line, EMPTY)),
             Kind::Header(level) => {
                 text.push_str(&"#".repeat(usize::from(*level)));
                 text.push(' ');
-                text.push_str(&content(line, EMPTY));
+                text.push_str(&content(&line, EMPTY));
             }
             Kind::Quote => {
                 text.push_str("> ");
-                text.push_str(&content(line, EMPTY));
-                if next == Some(&Kind::Quote) {
+                text.push_str(&content(&line, EMPTY));
+                if is_before_quote {
                     text.push_str("\n>\n");
                     continue;
                 }
@@ -53,9 +54,9 @@ pub(super) fn write(lines: &[Line]) -> String {
                     Item::Checked => "- [x] ",
                     Item::Unchecked => "- [ ] ",
                 });
-                text.push_str(&content(line, EMPTY_ITEM));
+                text.push_str(&content(&line, EMPTY_ITEM));
                 depth += 1;
-                if matches!(next, Some(Kind::Item(_))) {
+                if is_before_item {
                     text.push('\n');
                     continue;
                 }

@@ -67,7 +67,7 @@ pub enum Unreadable {
 
 /// A document as a page of HTML with this title.
 pub fn to_html(document: &RichText, title: &str) -> String {
-    html_writing::write(&lines::of(document), title)
+    html_writing::write(lines::of(document), title)
 }
 
 /// A page or a part of one as the inserts of a document.
@@ -79,7 +79,7 @@ pub fn from_html(html: &str, limits: Limits) -> Result<Delta<Utf16>, Unreadable>
 
 /// A document as Markdown.
 pub fn to_markdown(document: &RichText) -> String {
-    markdown_writing::write(&lines::of(document))
+    markdown_writing::write(lines::of(document))
 }
 
 /// Markdown as the inserts of a document.
