@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     domain::{
-        CommentCause, CommentChange, CommentCommand, Commented, Commenter, Event, NewThread, PositionEncoding,
-        Rejection, Stretch,
+        CommentCause, CommentChange, CommentCommand, Commented, Commenter, DocumentId, Event, NewThread,
+        PositionEncoding, Rejection, Stretch,
     },
     projection::{Comment, Document, Stamp, Thread},
-    protocol::document::{CommentKind, CommentList, CommentMessage, ListedComment, QUOTE},
+    protocol::document::{CommentKind, CommentList, CommentMessage, ListedComment, QUOTE, Sync},
     text::{CodePoints, Utf16},
 };
 
@@ -114,14 +114,30 @@ impl Batch<'_> {
 
 /// The comments of a document as of one version, for a connection that counts in this unit.
 #[derive(Debug)]
-pub(super) struct CommentsOf {
-    pub(super) document: Document,
-    pub(super) encoding: PositionEncoding,
+struct CommentsOf {
+    document: Document,
+    encoding: PositionEncoding,
 }
 
 impl CommentList for CommentsOf {
     fn list(&self) -> Vec<ListedComment> {
         listed_comments(&self.document, self.encoding)
+    }
+
+    fn count(&self) -> usize {
+        self.document.comments().len()
+    }
+}
+
+/// A document with its comments, for connections that count in this unit.
+pub(super) fn whole(id: &DocumentId, document: &Document, encoding: PositionEncoding) -> Sync {
+    let comments = || Arc::new(CommentsOf { document: document.clone(), encoding }) as Arc<dyn CommentList>;
+    Sync {
+        document_id: id.clone(),
+        version: document.version(),
+        content: document.content().clone(),
+        last_modified: document.last_modified().map(|at| at.to_string()),
+        comments: (!document.comments().is_empty()).then(comments),
     }
 }
 

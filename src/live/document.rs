@@ -30,6 +30,7 @@ use super::{
     rings::Streams,
     snapshots::Snapshots,
     subscriber::Subscriber,
+    sync::Newest,
     turns::{self, Turns},
 };
 
@@ -58,6 +59,7 @@ pub(super) struct OpenDocument {
     pub(super) recent: Recent,
     pub(super) clients: Clients,
     pub(super) subscribers: Vec<Subscriber>,
+    pub(super) syncs: Newest,
     pub(super) presence: Presence,
     snapshots: Snapshots,
     /// When the last event was recorded.
@@ -108,6 +110,7 @@ impl OpenDocument {
             inbox,
             clients: Clients::default(),
             subscribers: Vec::new(),
+            syncs: Newest::default(),
             streams,
             taken: 0,
             covered: 0,

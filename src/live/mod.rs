@@ -25,6 +25,7 @@ mod rings;
 mod serving;
 mod snapshots;
 mod subscriber;
+mod sync;
 mod tail;
 mod turns;
 
@@ -48,6 +49,7 @@ pub use presence::{PresenceMessage, WaitingPresence};
 pub use retelling::Retelling;
 pub use serving::{Done, Order, Restore, Task};
 pub use subscriber::Subscriber;
+pub use sync::{Encoded, Encoder, SharedSync, WaitingSync};
 
 use directory::Directory;
 

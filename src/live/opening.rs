@@ -8,17 +8,17 @@ use crate::{
     domain::{MessageId, Seq, Version},
     event_log::ReadError,
     projection::Arrival,
-    protocol::document::{CommentList, Sync},
     telemetry::{Resume, Sent},
 };
 
 use super::{
     command::ConnectionId,
-    comments::CommentsOf,
+    comments::whole,
     committed::Committed,
     document::OpenDocument,
     outbox::{Goodbye, Item},
     subscriber::{Opening, Subscriber},
+    sync::WaitingSync,
 };
 
 /// How an opening went.
@@ -109,13 +109,13 @@ impl OpenDocument {
         self.look_for_older(&subscriber);
         let connection = subscriber.connection;
         self.subscribers.push(subscriber);
-        let subscriber = &self.subscribers[self.subscribers.len() - 1];
         match missed {
             Some(missed) => {
+                let subscriber = &self.subscribers[self.subscribers.len() - 1];
                 self.send_missed(subscriber, &missed);
                 self.tell_who_is_here(subscriber);
             }
-            None => self.send_sync(subscriber, None),
+            None => self.send_sync(connection, false, None),
         }
         if arrival != Arrival::Known {
             self.announce(connection);
@@ -170,28 +170,18 @@ impl OpenDocument {
             Some(missed) if missed.iter().any(|event| event.edit().is_some()) => {
                 self.send_missed(subscriber, &missed);
             }
-            Some(_) | None => self.send_sync(subscriber, message),
+            Some(_) | None => self.send_sync(connection, true, message),
         }
     }
 
-    fn send_sync(&self, subscriber: &Subscriber, message: Option<MessageId>) {
-        let sync = Sync {
-            document_id: self.id.clone(),
-            version: self.document.version(),
-            content: self.document.content().clone(),
-            last_modified: self.document.last_modified().map(|at| at.to_string()),
-            active_users: self.active_users(subscriber),
-            comments: self.comments_for(subscriber),
-        };
-        let asked_by = message.map(|message| (subscriber.client.client.clone(), Some(message)));
-        subscriber.outbox.push(Item::Sync(Box::new(sync), asked_by));
-        self.live.metrics.messages_sent(Sent::Sync, 1);
-    }
-
-    fn comments_for(&self, subscriber: &Subscriber) -> Option<Arc<dyn CommentList>> {
-        let is_empty = self.document.comments().is_empty();
-        let comments = || CommentsOf { document: self.document.clone(), encoding: subscriber.encoding };
-        (!is_empty).then(|| Arc::new(comments()) as _)
+    fn send_sync(&mut self, connection: ConnectionId, is_answer: bool, message: Option<MessageId>) {
+        let Some(subscriber) = self.subscribers.iter().find(|it| it.connection == connection) else { return };
+        let active_users = self.active_users(subscriber);
+        let (id, document, encoding) = (&self.id, &self.document, subscriber.encoding);
+        let shared = self.syncs.get(document.seq(), encoding, || whole(id, document, encoding));
+        let asked_by = message.map(|message| (subscriber.client.client.clone(), message));
+        let replaced = subscriber.outbox.push_answer(WaitingSync { shared, active_users, is_answer, asked_by });
+        self.live.metrics.messages_sent(Sent::Sync, u64::from(!replaced));
     }
 
     pub(super) fn subscriber(&self, connection: ConnectionId) -> Option<&Subscriber> {

@@ -13,10 +13,11 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::{
-    domain::{ClientId, MessageId},
-    protocol::{ErrorCode, Refusal, document::Sync, frames::Frames},
+    protocol::{ErrorCode, Refusal, frames::Frames},
     telemetry::CloseReason,
 };
+
+use super::sync::WaitingSync;
 
 /// Something to send.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub enum Item {
     Frames(Frames),
     /// What the WebSocket protocol itself answers, as a pong: one or more whole frames.
     Control(Bytes),
-    /// A whole document: cheap to hold, and encoded only when its turn comes, by the connection's own task.
-    Sync(Box<Sync>, Option<(ClientId, Option<MessageId>)>),
+    /// A whole document: cheap to hold, and encoded only when its turn comes.
+    Sync(Box<WaitingSync>),
 }
 
 impl Item {
@@ -39,7 +40,7 @@ impl Item {
         match self {
             Self::Frames(frames) => frames.bytes(),
             Self::Control(frames) => frames.len(),
-            Self::Sync(sync, _) => SYNC_BYTES + USER_BYTES * sync.active_users.len(),
+            Self::Sync(sync) => SYNC_BYTES + USER_BYTES * sync.active_users.len(),
         }
     }
 
@@ -47,8 +48,17 @@ impl Item {
         match self {
             Self::Frames(frames) => frames.count(),
             Self::Control(_) => 0,
-            Self::Sync(..) => 1,
+            Self::Sync(_) => 1,
         }
+    }
+
+    fn is_sync(&self) -> bool {
+        matches!(self, Self::Sync(_))
+    }
+
+    /// Whether it is a document that the client has asked for.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Sync(sync) if sync.is_answer)
     }
 }
 
@@ -112,19 +122,50 @@ struct State {
     items: VecDeque<Item>,
     bytes: usize,
     messages: usize,
+    /// How many of the items are whole documents.
+    syncs: usize,
     goodbye: Option<Goodbye>,
+}
+
+impl State {
+    fn add(&mut self, item: Item) {
+        self.bytes += item.bytes();
+        self.messages += item.messages();
+        self.syncs += usize::from(item.is_sync());
+        self.items.push_back(item);
+    }
+
+    /// Forgets that an item waits.
+    fn deduct(&mut self, item: &Item) {
+        self.bytes -= item.bytes();
+        self.messages -= item.messages();
+        self.syncs -= usize::from(item.is_sync());
+    }
+
+    /// The next document alone, or everything up to it: what waits behind a document can still be replaced.
+    fn take(&mut self) -> VecDeque<Item> {
+        let next = if self.syncs == 0 { None } else { self.items.iter().position(Item::is_sync) };
+        let Some(next) = next else {
+            let Self { items, goodbye, .. } = mem::take(self);
+            self.goodbye = goodbye;
+            return items;
+        };
+        let taken: VecDeque<_> = self.items.drain(..next.max(1)).collect();
+        taken.iter().for_each(|item| self.deduct(item));
+        taken
+    }
 }
 
 /// What [`Outbox::take`] found.
 #[derive(Debug)]
 pub struct Taken {
-    /// Everything that waited, in order.
+    /// What waited, in order: a document alone, or everything before the next one.
     pub items: VecDeque<Item>,
     /// How many messages that was.
     pub messages: usize,
     /// How many bytes that was.
     pub bytes: usize,
-    /// Say goodbye after the items, and send nothing more.
+    /// Say goodbye after the items, and send nothing more; `None` while more waits.
     pub goodbye: Option<Goodbye>,
 }
 
@@ -165,13 +206,27 @@ impl Outbox {
             drop(state);
             return self.cut_off();
         }
-        for item in items {
-            state.bytes += item.bytes();
-            state.messages += item.messages();
-            state.items.push_back(item);
-        }
+        items.into_iter().for_each(|item| state.add(item));
         drop(state);
         self.filled.notify_one();
+    }
+
+    /// Adds a document to the end; says whether it takes the place of an earlier answer. One that a client has asked for
+    /// and that still waits is answered by the new one: it comes later, and shows more.
+    pub(super) fn push_answer(&self, sync: WaitingSync) -> bool {
+        let mut replaced = false;
+        if sync.is_answer {
+            let mut state = self.lock();
+            if state.syncs > 0
+                && let Some(at) = state.items.iter().position(Item::is_answer)
+                && let Some(earlier) = state.items.remove(at)
+            {
+                state.deduct(&earlier);
+                replaced = true;
+            }
+        }
+        self.push(Item::Sync(Box::new(sync)));
+        replaced
     }
 
     /// Ends the connection of a client that reads too slowly. What waits is lost with the connection: the
@@ -225,11 +280,13 @@ impl Outbox {
             {
                 let mut state = self.lock();
                 if !state.items.is_empty() || state.goodbye.is_some() {
+                    let (messages, bytes) = (state.messages, state.bytes);
+                    let items = state.take();
                     let taken = Taken {
-                        items: mem::take(&mut state.items),
-                        messages: mem::take(&mut state.messages),
-                        bytes: mem::take(&mut state.bytes),
-                        goodbye: state.goodbye.clone(),
+                        items,
+                        messages: messages - state.messages,
+                        bytes: bytes - state.bytes,
+                        goodbye: state.goodbye.clone().filter(|_| state.items.is_empty()),
                     };
                     drop(state);
                     self.emptied.notify_waiters();
@@ -277,6 +334,12 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::{
+        domain::{ClientId, DocumentId, MessageId, Version},
+        live::SharedSync,
+        protocol::document::Sync,
+        text::RichText,
+    };
 
     fn message(length: usize) -> Item {
         Item::text(&"x".repeat(length))
@@ -290,6 +353,71 @@ mod tests {
             assert_eq!(outbox.take().now_or_never().unwrap().messages, 50);
         }
         assert!(!outbox.is_closed());
+    }
+
+    /// A document, as its text says.
+    fn sync(version: u64, message: Option<&str>) -> WaitingSync {
+        let client = || ClientId::parse("c").unwrap();
+        WaitingSync {
+            shared: SharedSync::new(Sync {
+                document_id: DocumentId::parse("doc").unwrap(),
+                version: Version(version),
+                content: RichText::new(),
+                last_modified: None,
+                comments: None,
+            }),
+            active_users: Vec::new(),
+            is_answer: message.is_some(),
+            asked_by: message.map(|message| (client(), MessageId::parse(message).unwrap())),
+        }
+    }
+
+    /// What is taken until nothing is left, as lists of versions and lengths.
+    fn all(outbox: &Outbox) -> Vec<Vec<usize>> {
+        let of = |item: &Item| match item {
+            Item::Sync(sync) => usize::try_from(sync.shared.sync.version.0).unwrap(),
+            other => other.bytes(),
+        };
+        let taken = || outbox.take().now_or_never().map(|taken| taken.items.iter().map(of).collect());
+        std::iter::from_fn(taken).collect()
+    }
+
+    #[test]
+    fn a_document_is_taken_alone_and_only_when_its_turn_comes() {
+        let outbox = Outbox::new(10_000);
+        assert!(!outbox.push_answer(sync(1, None)));
+        outbox.push_all([message(98), message(198)]);
+        assert!(!outbox.push_answer(sync(3, Some("a"))));
+        outbox.push(message(298));
+        assert_eq!(all(&outbox), [vec![1], vec![100, 202], vec![3], vec![302]]);
+        assert_eq!(outbox.waiting(), 0);
+    }
+
+    #[test]
+    fn of_the_documents_that_were_asked_for_and_still_wait_only_the_last_is_sent() {
+        let outbox = Outbox::new(10_000);
+        assert!(!outbox.push_answer(sync(1, None)), "nobody asked for the first");
+        for n in 2..1_000 {
+            assert_eq!(outbox.push_answer(sync(n, Some("a"))), n > 2);
+            outbox.push(message(1));
+        }
+        let waiting = outbox.waiting();
+        assert!(waiting < 2 * SYNC_BYTES + 1_000 * 3, "{waiting}");
+        let all = all(&outbox).concat();
+        assert_eq!((all[0], all.iter().filter(|it| **it > 3).count()), (1, 1));
+        assert_eq!((all.len(), all[all.len() - 2]), (1_000, 999), "only the message after it comes later");
+    }
+
+    #[test]
+    fn the_goodbye_comes_after_everything_that_waited() {
+        let outbox = Outbox::new(10_000);
+        outbox.push_answer(sync(1, None));
+        outbox.push(message(1));
+        outbox.close(Goodbye::RESTARTING);
+        let take = || outbox.take().now_or_never().unwrap();
+        assert!(take().goodbye.is_none());
+        let last = take();
+        assert_eq!((last.items.len(), last.messages, last.goodbye.unwrap().code), (1, 1, 1012));
     }
 
     #[test]

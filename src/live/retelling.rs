@@ -1,18 +1,16 @@
 //! What the log has, as those get it who watch a document being written once more: as if it happened now, to somebody
 //! who does nothing themselves.
 
-use std::sync::Arc;
-
 use crate::{
     domain::{DocumentId, PositionEncoding},
     event_log::Recorded,
     projection::Document,
-    protocol::document::{CommentList, Form, Sync},
+    protocol::document::{Form, Sync},
     telemetry::{Metrics, Sent},
 };
 
 use super::{
-    comments::CommentsOf,
+    comments::whole,
     committed::Committed,
     fan_out::{Tally, Variant},
     outbox::Item,
@@ -43,14 +41,6 @@ impl Retelling {
     /// The document as it was, with nobody in it.
     pub fn document(&self, document: &Document) -> Sync {
         self.metrics.messages_sent(Sent::Sync, 1);
-        let comments = || CommentsOf { document: document.clone(), encoding: self.encoding };
-        Sync {
-            document_id: self.document.clone(),
-            version: document.version(),
-            content: document.content().clone(),
-            last_modified: document.last_modified().map(|at| at.to_string()),
-            active_users: Vec::new(),
-            comments: (!document.comments().is_empty()).then(|| Arc::new(comments()) as Arc<dyn CommentList>),
-        }
+        whole(&self.document, document, self.encoding)
     }
 }

@@ -101,6 +101,16 @@ pub fn in_parts(message: Vec<u8>) -> impl Iterator<Item = Bytes> {
     })
 }
 
+/// A long text message of two pieces in frames that are made one at a time.
+pub fn of_two<'a>(begin: &'a Bytes, end: &'a str) -> impl Iterator<Item = Bytes> + 'a {
+    let parts = begin.chunks(PART).map(|part| (0, part)).chain([(FINAL, end.as_bytes())]);
+    parts.enumerate().map(|(at, (last, payload))| {
+        let mut bytes = Vec::with_capacity(HEADER + payload.len());
+        put_frame(&mut bytes, last | if at == 0 { TEXT } else { CONTINUATION }, payload);
+        bytes.into()
+    })
+}
+
 /// The frame that closes a connection.
 pub fn close(code: u16, reason: &str) -> Bytes {
     let mut bytes = Vec::with_capacity(HEADER + 2 + reason.len());

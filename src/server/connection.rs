@@ -102,6 +102,7 @@ pub(super) struct Connection {
     pub(super) outbox: Arc<Outbox>,
     writer: JoinHandle<(Outgoing, Amount)>,
     pings: Pings,
+    syncs: Arc<Bucket>,
     started: Instant,
     /// Who it is, once that is known.
     user: Option<UserId>,
@@ -129,13 +130,16 @@ impl Connection {
         let incoming = Incoming::from_raw_socket(reading, Role::Server, Some(config)).await;
         shared.metrics.connection_opened(dialect);
         let pings = Pings::default();
+        let syncs = Arc::new(Bucket::new(shared.settings.limits.messages));
         let writer = Writer {
             socket,
             outbox: Arc::clone(&outbox),
             framing,
-            ping_every: shared.settings.heartbeat.interval,
+            ping: Writer::ping(shared.settings.heartbeat.interval),
             patience: shared.settings.heartbeat.timeout,
             pings: pings.clone(),
+            encoder: Arc::clone(&shared.encoder),
+            syncs: Arc::clone(&syncs),
             clock: shared.clock.clone(),
             metrics: shared.metrics.clone(),
             unsent: Unsent::default(),
@@ -144,7 +148,19 @@ impl Connection {
         let last_word = LastWord(Arc::clone(&outbox));
         let writer = shared.sessions.spawn(writer.run());
         let started = Instant::now();
-        Some(Self { id, shared, dialect, incoming, outbox, writer, pings, started, user: None, _last_word: last_word })
+        Some(Self {
+            id,
+            shared,
+            dialect,
+            incoming,
+            outbox,
+            writer,
+            pings,
+            syncs,
+            started,
+            user: None,
+            _last_word: last_word,
+        })
     }
 
     /// Finds out who it is, and whether they may read the document.
@@ -194,6 +210,7 @@ impl Connection {
             standing: Standing::new(permissions, identity.expires_at),
             seat,
             messages: Bucket::new(limits.messages),
+            syncs: Arc::clone(&self.syncs),
             refusals: Bucket::new(limits.refusals),
         }
     }

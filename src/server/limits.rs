@@ -53,6 +53,13 @@ impl Bucket {
         let Some(rate) = self.rate else { return Ok(()) };
         self.full.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
     }
+
+    /// Takes so many out for work that is done, be there as many or not: who comes next waits the longer.
+    pub(super) fn charge(&self, count: u32, now: Instant) {
+        let Some(rate) = self.rate else { return };
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.0 = full.0.max(now) + rate.interval.saturating_mul(count);
+    }
 }
 
 /// The buckets of those who come and go: addresses, users. Full ones are forgotten.
@@ -145,6 +152,18 @@ mod tests {
         assert!(take().is_err(), "a long pause saves no more than a burst");
         let unlimited = Bucket::new(None);
         assert!((0..10_000).all(|_| unlimited.take(Instant::now()).is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_charged_is_waited_for() {
+        let bucket = Bucket::new(Some(RATE));
+        let take = || bucket.take(Instant::now());
+        bucket.charge(2, Instant::now());
+        assert_eq!(take(), Ok(()));
+        bucket.charge(10, Instant::now());
+        assert_eq!(take(), Err(Duration::from_millis(1_100)));
+        tokio::time::advance(Duration::from_millis(1_100)).await;
+        assert_eq!(take(), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

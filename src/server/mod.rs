@@ -45,7 +45,7 @@ use crate::{
     clock::Clock,
     domain::{Timestamp, TokenId, UserId},
     event_log::{Doorbell, EventLog, ReadError, Ring, StreamName},
-    live::{ConnectionId, Live},
+    live::{ConnectionId, Encoder, Live},
     settings::Settings,
     telemetry::Metrics,
 };
@@ -77,6 +77,8 @@ pub struct Shared {
     open: AtomicUsize,
     last_connection: AtomicU64,
     people: Arc<People>,
+    /// Whole documents as bytes, for all connections.
+    encoder: Arc<Encoder>,
     revocations: Revocations,
     erasures: Erasures,
     address_connections: Buckets<IpAddr>,
@@ -126,6 +128,7 @@ impl Shared {
                 settings.auth.revocations_poll,
             ),
             people,
+            encoder: Arc::new(Encoder::new(limits.sync_bytes, metrics.clone())),
             address_connections: Buckets::new(limits.address_connections),
             user_connections: Buckets::new(limits.user_connections),
             address_requests: Buckets::new(limits.address_requests),

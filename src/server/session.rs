@@ -63,7 +63,10 @@ impl Subject for Session {
         match event {
             ClientEvent::Edit(message) => Ok(Some(self.submit(message_id, Said::Edit(message), now))),
             ClientEvent::Comment(message) => Ok(Some(self.submit(message_id, self.comment(*message), now))),
-            ClientEvent::Sync { since } => Ok(Some(Command::Sync(self.connection, since, message_id))),
+            ClientEvent::Sync { since } => {
+                let may_be_asked = talk.pace_sync(message_id.as_ref().map(MessageId::as_str), now)?;
+                Ok(may_be_asked.then_some(Command::Sync(self.connection, since, message_id)))
+            }
             ClientEvent::Cursor(message) => Ok(Some(self.presence(message_id, PresenceMessage::Cursor(message)))),
             ClientEvent::Typing(message) => Ok(Some(self.presence(message_id, PresenceMessage::Typing(message)))),
             ClientEvent::Ping { timestamp } => {

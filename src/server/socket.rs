@@ -183,8 +183,13 @@ mod tests {
         let expected = texts.clone().map(Message::from).to_vec();
         assert!(read(series.run(0..texts.len()).into_bytes().into()).await == expected);
         let in_parts: Vec<u8> =
-            texts.into_iter().map(String::into_bytes).flat_map(frames::in_parts).flatten().collect();
+            texts.clone().into_iter().map(String::into_bytes).flat_map(frames::in_parts).flatten().collect();
         assert!(read(in_parts).await == expected);
+        let of_two = texts.iter().flat_map(|text| {
+            let (begin, end) = text.split_at(text.len() * 2 / 3);
+            frames::of_two(&Bytes::copy_from_slice(begin.as_bytes()), end).collect::<Vec<_>>()
+        });
+        assert!(read(of_two.flatten().collect()).await == expected);
     }
 
     fn unsent(texts: &[&[&str]]) -> (Unsent, Vec<u8>) {

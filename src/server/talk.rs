@@ -1,6 +1,6 @@
 //! What every conversation has, whatever it is about: who it is with, what they may do, how fast, and until when.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -37,6 +37,8 @@ pub(super) struct Talk {
     pub(super) seat: Seat,
     /// Messages that are no edits.
     pub(super) messages: Bucket,
+    /// What the client asked the whole document for, and how long it was.
+    pub(super) syncs: Arc<Bucket>,
     /// Messages refused for their rate.
     pub(super) refusals: Bucket,
     pub(super) reader: Reader,
@@ -179,7 +181,21 @@ impl Talk {
     /// sending too fast is sent away.
     pub(super) fn pace(&self, message_id: Option<&str>, now: Instant) -> Result<bool, Goodbye> {
         let own = self.messages.take(now).map_err(|wait| (Limited::Connection, wait));
-        let Err((limit, wait)) = own.and_then(|()| self.seat.take(now)) else { return Ok(true) };
+        self.judge(own.and_then(|()| self.seat.take(now)), message_id, now)
+    }
+
+    /// The same for a request for the whole document: its answers are charged by their size, when they are written.
+    pub(super) fn pace_sync(&self, message_id: Option<&str>, now: Instant) -> Result<bool, Goodbye> {
+        self.judge(self.syncs.take(now).map_err(|wait| (Limited::Connection, wait)), message_id, now)
+    }
+
+    fn judge(
+        &self,
+        taken: Result<(), (Limited, Duration)>,
+        message_id: Option<&str>,
+        now: Instant,
+    ) -> Result<bool, Goodbye> {
+        let Err((limit, wait)) = taken else { return Ok(true) };
         self.shared.metrics.rate_limited(limit);
         if self.refusals.take(now).is_err() {
             return Err(throttled(wait));

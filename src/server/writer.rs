@@ -3,17 +3,17 @@
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    time::{Instant, MissedTickBehavior, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
 
 use crate::{
     clock::Clock,
-    domain::{ClientId, MessageId},
-    live::{Goodbye, Item, Outbox},
+    live::{Encoder, Goodbye, Item, Outbox, WaitingSync},
     protocol::{
-        document::{Sync, disconnect, document_sync, error},
+        document::{disconnect, error},
         frames::{self, Frames},
     },
     telemetry::{CloseReason, Metrics, Sent},
@@ -21,13 +21,16 @@ use crate::{
 
 use super::{
     heard::{Amount, Pings},
+    limits::Bucket,
     socket::{Outgoing, Unsent},
 };
 
 /// How long a client may take for the last frames before the connection is dropped.
 pub(super) const GOODBYE_GRACE: Duration = Duration::from_secs(2);
-/// A document longer than this is encoded on a thread of its own, not among the connections.
-const LONG: usize = 256 * 1024;
+/// Bytes a second of a document that a client takes at least, on average: else it would be held for as long as it likes.
+const SLOWEST: usize = 16 * 1024;
+/// A document that a client asks for counts as one message for each so many bytes.
+const CHARGED: usize = 64 * 1024;
 /// With `batch=true`: events in one array at most.
 const BATCH: usize = 256;
 /// With `batch=true`: bytes after which an array takes no further event.
@@ -44,10 +47,13 @@ pub(super) struct Writer {
     pub(super) socket: Outgoing,
     pub(super) outbox: Arc<Outbox>,
     pub(super) framing: Framing,
-    pub(super) ping_every: Duration,
+    pub(super) ping: Interval,
     /// How long the client may take nothing of what waits for it.
     pub(super) patience: Duration,
     pub(super) pings: Pings,
+    pub(super) encoder: Arc<Encoder>,
+    /// Where documents that the client has asked for are charged.
+    pub(super) syncs: Arc<Bucket>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     /// What the last attempt to write has left behind.
@@ -57,11 +63,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// When to ping.
+    pub(super) fn ping(every: Duration) -> Interval {
+        let mut ping = interval_at(Instant::now() + every, every);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping
+    }
+
     /// Writes until the goodbye has been said or the connection breaks. Gives the socket back, so that it can
     /// be hung up and the rest of what the peer sends be read away; and how much was written.
     pub(super) async fn run(mut self) -> (Outgoing, Amount) {
-        let mut ping = tokio::time::interval_at(Instant::now() + self.ping_every, self.ping_every);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Arc::clone(&self.outbox);
         let is_interrupted = loop {
             let (items, is_last) = tokio::select! {
@@ -70,9 +81,9 @@ impl Writer {
                     self.messages += taken.messages as u64;
                     (taken.items, taken.goodbye.is_some())
                 }
-                _ = ping.tick() => {
-                    self.pings.sent();
-                    (VecDeque::from([Item::Control(Bytes::from_static(frames::PING))]), false)
+                _ = self.ping.tick() => {
+                    self.add_ping();
+                    (VecDeque::new(), false)
                 }
             };
             // On the heap while it lasts: an idle connection has nothing to send, and should cost nothing for it.
@@ -92,42 +103,32 @@ impl Writer {
     /// Writes all items. A client that does not take them is waited for, but no longer than a moment once its
     /// goodbye is due.
     async fn send(&mut self, items: VecDeque<Item>) -> io::Result<()> {
-        let (socket, unsent, framing) = (&mut self.socket, &mut self.unsent, self.framing);
-        let reader = (&*self.outbox, self.patience);
+        let outbox = Arc::clone(&self.outbox);
         let send = async {
             let mut gathered = Gathered::default();
             for item in items {
-                let long = match (item, framing) {
-                    (Item::Frames(frames), Framing::Single) => {
-                        unsent.add(frames.into_bytes());
-                        continue;
-                    }
+                match (item, self.framing) {
+                    (Item::Frames(frames), Framing::Single) => self.unsent.add(frames.into_bytes()),
                     (Item::Frames(frames), Framing::Batched) => {
-                        frames.texts().for_each(|text| gathered.add(&text, unsent));
-                        continue;
+                        frames.texts().for_each(|text| gathered.add(&text, &mut self.unsent));
                     }
                     (Item::Control(frames), _) => {
-                        gathered.take(unsent);
-                        unsent.add(frames);
-                        continue;
+                        gathered.take(&mut self.unsent);
+                        self.unsent.add(frames);
                     }
-                    (Item::Sync(sync, asked_by), _) => (sync, asked_by),
-                };
-                // A document is encoded only when all before it has gone out, and goes out in parts.
-                gathered.take(unsent);
-                write(socket, unsent, reader).await?;
-                for part in frames::in_parts(encode(long.0, long.1).await?) {
-                    unsent.add(part);
-                    write(socket, unsent, reader).await?;
+                    (Item::Sync(sync), _) => {
+                        gathered.take(&mut self.unsent);
+                        self.write_sync(*sync).await?;
+                    }
                 }
             }
-            gathered.take(unsent);
-            write(socket, unsent, reader).await?;
-            socket.flush().await
+            gathered.take(&mut self.unsent);
+            self.write().await?;
+            self.socket.flush().await
         };
         let sent = tokio::select! {
             sent = send => sent,
-            () = async { drop(self.outbox.closed().await); tokio::time::sleep(GOODBYE_GRACE).await } => {
+            () = async { drop(outbox.closed().await); tokio::time::sleep(GOODBYE_GRACE).await } => {
                 Err(io::ErrorKind::TimedOut.into())
             }
         };
@@ -136,6 +137,52 @@ impl Writer {
             self.unsent.clear();
         }
         sent
+    }
+
+    /// Writes a document: encodes it only when all before it has gone out, and writes it in parts. While this takes its
+    /// time the client is pinged all the same.
+    async fn write_sync(&mut self, sync: WaitingSync) -> io::Result<()> {
+        self.write().await?;
+        let encoder = Arc::clone(&self.encoder);
+        let mut encoding = std::pin::pin!(encoder.encode(&sync.shared));
+        let encoded = loop {
+            tokio::select! {
+                encoded = &mut encoding => break encoded?,
+                _ = self.ping.tick() => self.add_ping(),
+            }
+            self.write().await?;
+        };
+        let end = sync.end();
+        let bytes = encoded.bytes().len() + end.len();
+        let allowed = self.patience + Duration::from_secs((bytes / SLOWEST) as u64);
+        // Before it has gone: the client may ask for the next as soon as it has this one.
+        if sync.is_answer {
+            self.syncs.charge(u32::try_from(bytes / CHARGED).unwrap_or(u32::MAX), Instant::now());
+        }
+        let parts = async {
+            for part in frames::of_two(encoded.bytes(), &end) {
+                self.unsent.add(part);
+                if self.ping.tick().now_or_never().is_some() {
+                    self.add_ping();
+                }
+                self.write().await?;
+            }
+            Ok::<_, io::Error>(())
+        };
+        let written = timeout(allowed, parts).await;
+        written.unwrap_or_else(|_| {
+            self.outbox.cut_off();
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    fn add_ping(&mut self) {
+        self.pings.sent();
+        self.unsent.add(Bytes::from_static(frames::PING));
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        write(&mut self.socket, &mut self.unsent, (&self.outbox, self.patience)).await
     }
 
     /// What is said after an interruption cannot be a message, which may come in the middle of another: only a
@@ -210,16 +257,6 @@ impl Gathered {
         }
         frames::in_parts(array).for_each(|part| unsent.add(part));
     }
-}
-
-async fn encode(sync: Box<Sync>, asked_by: Option<(ClientId, Option<MessageId>)>) -> io::Result<Vec<u8>> {
-    let is_long = sync.length() >= LONG;
-    let encode = move || match &asked_by {
-        Some((client, message)) => document_sync(&sync, (Some(client), message.as_ref())),
-        None => document_sync(&sync, (None, None)),
-    };
-    let encoded = if is_long { tokio::task::spawn_blocking(encode).await? } else { encode() };
-    Ok(encoded.into_bytes())
 }
 
 #[cfg(test)]

@@ -171,6 +171,9 @@ sections! {
         comment_bytes: usize as Bytes = 8 * MIB, in KIB..=GIB;
         /// What may wait for a client that reads slowly, in bytes; with more, it is cut off and resumes.
         outbox_bytes: usize as Bytes = 8 * MIB, in 64 * KIB..=GIB;
+        /// Whole documents on their way to clients, in bytes of all connections together; readers of one version share them.
+        /// With more, those that come wait.
+        sync_bytes: usize as Bytes = 256 * MIB, in MIB..=64 * GIB;
         /// Commands that may wait for one document; with more, its connections are not read from.
         document_inbox: usize = 1_024, in 1..=1_000_000;
         /// Open connections, of any kind; more get HTTP 503.

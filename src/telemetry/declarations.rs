@@ -92,6 +92,9 @@ declare! {
     USERS_PRESENT: Gauge, Count, "users_present", [], "Users in open documents, once per document.";
     OUTBOX_FRAMES: Histogram(COUNT), Count, "outbox_flush_frames", [], "Frames that waited for a connection at a flush.";
     OUTBOX_SIZE: Histogram(SIZE), Bytes, "outbox_flush_bytes", [], "Bytes that waited for a connection at a flush.";
+    SYNCS_ENCODED: Counter, Count, "syncs_encoded_total", [],
+        "Whole documents encoded for clients, short ones aside: readers of one version share them.";
+    SYNC_BYTES: Gauge, Bytes, "sync_bytes", [], "Bytes of encoded documents that clients are taking now.";
     SLOW_CONSUMERS: Counter, Count, "slow_consumers_total", [], "Connections cut off because they read too slowly.";
     PROJECTION_BEHIND: Gauge, Count, "projection_behind_positions", ["projection"],
         "Positions of the feed that a kept projection has not looked at.";

@@ -181,6 +181,21 @@ impl Metrics {
         self.0.outbox_size.record(float(bytes));
     }
 
+    /// A document was encoded.
+    pub fn sync_encoded(&self) {
+        self.0.syncs_encoded.increment(1);
+    }
+
+    /// An encoded document is being sent from now on.
+    pub fn sync_held(&self, bytes: usize) {
+        self.0.sync_bytes.increment(float(bytes));
+    }
+
+    /// An encoded document has gone to all who wanted it.
+    pub fn sync_let_go(&self, bytes: usize) {
+        self.0.sync_bytes.decrement(float(bytes));
+    }
+
     /// A connection was cut off because it read too slowly.
     pub fn slow_consumer(&self) {
         self.0.slow_consumers.increment(1);
@@ -232,6 +247,8 @@ pub(super) struct Handles {
     users_present: Gauge,
     outbox_frames: Histogram,
     outbox_size: Histogram,
+    syncs_encoded: Counter,
+    sync_bytes: Gauge,
     slow_consumers: Counter,
 }
 
@@ -271,6 +288,8 @@ impl Handles {
             users_present: of.gauge(&declared::USERS_PRESENT, vec![]),
             outbox_frames: of.histogram(&declared::OUTBOX_FRAMES, vec![]),
             outbox_size: of.histogram(&declared::OUTBOX_SIZE, vec![]),
+            syncs_encoded: of.counter(&declared::SYNCS_ENCODED, vec![]),
+            sync_bytes: of.gauge(&declared::SYNC_BYTES, vec![]),
             slow_consumers: of.counter(&declared::SLOW_CONSUMERS, vec![]),
             registry,
         }
@@ -373,6 +392,8 @@ mod tests {
         metrics.presence(PresenceOutcome::Merged, 2);
         metrics.users_came(1);
         metrics.outbox_depth(3, 700);
+        metrics.sync_encoded();
+        metrics.sync_held(70_000);
         metrics.slow_consumer();
         metrics.rung(Rung::Many);
         metrics.doorbell_heard(true);

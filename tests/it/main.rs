@@ -29,6 +29,7 @@ mod slow_reader;
 mod stalled;
 mod storage_faults;
 mod support;
+mod syncs;
 mod traces;
 mod user_erasure;
 mod wire_fixtures;

@@ -294,6 +294,9 @@ impl Told for DeletedData<'_> {
 pub trait CommentList: fmt::Debug + Send + Sync {
     /// All of them in the order in which they were made, in the receiver's unit.
     fn list(&self) -> Vec<ListedComment>;
+
+    /// How many they are.
+    fn count(&self) -> usize;
 }
 
 /// A comment in a sync.

@@ -11,8 +11,9 @@ use super::{
     comment_event::{AddedData, CommentAckData, DeletedData, ReopenedData, ResolvedData, UpdatedData},
     presence::{CursorData, CursorUpdateData, TypingData, TypingIndicatorData, UserJoinedData, UserLeftData},
     replay::{HoldData, ReplayState, SeekData, SpeedData},
-    server::{AckData, BroadcastData, ConnectionAckData, DisconnectData, PongData, SyncData, Told},
+    server::{AckData, BroadcastData, ConnectionAckData, DisconnectData, PongData, Told},
     steps::OperationJson,
+    sync::SyncData,
     system::{AuthenticatedData, TokenData, TokenExpiringData},
 };
 

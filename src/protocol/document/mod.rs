@@ -15,6 +15,7 @@ mod reading;
 mod replay;
 mod server;
 mod steps;
+mod sync;
 mod system;
 
 pub use client::{ClientEvent, ClientMessage, EditMessage, Reader, is_same_json, read_document, read_edit, read_sent};
@@ -32,8 +33,8 @@ pub use presence::{
 };
 pub use replay::{ReplayState, Sought, Speed, WatcherEvent, replay_state};
 pub use server::{
-    Broadcast, ConnectionAck, Form, Sending, Sync, ack, broadcast, connection_ack, disconnect, document_sync, error,
-    pong, position_sent,
+    Broadcast, ConnectionAck, Form, Sending, ack, broadcast, connection_ack, disconnect, error, pong, position_sent,
 };
 pub use steps::OperationJson;
+pub use sync::{Sync, document_sync_begin, document_sync_end};
 pub use system::{Token, authenticated, token_expiring};

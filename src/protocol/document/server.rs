@@ -1,27 +1,22 @@
 //! What the server sends. Each function gives one envelope as JSON text.
 
-use std::sync::Arc;
+use std::io;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-use super::presence::ActiveUser;
 use crate::{
     domain::{ClientId, DocumentId, MessageId, PositionEncoding, UserId, Version},
     protocol::{
         Natural, Refusal,
         error::ErrorJson,
-        json::OpsJson,
-        schema::{Id, InsertOp, Name, Place, Time},
+        schema::{Id, Name, Place, Time},
     },
-    text::{Delta, RichText, Unit, Utf16},
+    text::{Delta, Unit},
 };
 
-use super::{
-    comment_event::{AnchorsJson, CommentList, CommentsJson},
-    steps::OperationJson,
-};
+use super::{comment_event::AnchorsJson, steps::OperationJson};
 
 /// In which form a connection wants its operations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -51,12 +46,24 @@ pub(super) trait Told: Serialize + JsonSchema {
     const NAME: (&'static str, &'static str);
 }
 
+impl<'a, T: Told> Envelope<'a, T> {
+    fn of(data: T, cause: (Option<&'a ClientId>, Option<&'a MessageId>)) -> Self {
+        let (kind, event) = T::NAME;
+        Self { kind, event, data, client_id: cause.0.map(ClientId::as_str), message_id: cause.1.map(MessageId::as_str) }
+    }
+}
+
 pub(super) fn encode<T: Told>(data: T, cause: (Option<&ClientId>, Option<&MessageId>)) -> String {
-    let (kind, event) = T::NAME;
-    let client_id = cause.0.map(ClientId::as_str);
-    let message_id = cause.1.map(MessageId::as_str);
-    serde_json::to_string(&Envelope { kind, event, data, client_id, message_id })
-        .expect("our own messages have text keys and no failing parts")
+    serde_json::to_string(&Envelope::of(data, cause)).expect("our own messages have text keys and no failing parts")
+}
+
+/// Encodes into something that may fail.
+pub(super) fn write<T: Told>(
+    into: impl io::Write,
+    data: T,
+    cause: (Option<&ClientId>, Option<&MessageId>),
+) -> serde_json::Result<()> {
+    serde_json::to_writer(into, &Envelope::of(data, cause))
 }
 
 /// `system`/`connection_ack`
@@ -111,80 +118,6 @@ pub fn connection_ack(ack: &ConnectionAck<'_>) -> String {
         resumed: ack.resumed,
     };
     encode(data, (Some(ack.client_id), None))
-}
-
-/// `system`/`document_sync`: a document as of one version.
-#[derive(Debug, Clone)]
-pub struct Sync {
-    /// Which document.
-    pub document_id: DocumentId,
-    /// Its version.
-    pub version: Version,
-    /// Its text and formatting.
-    pub content: RichText,
-    /// When it was last edited, RFC 3339; `None` before the first edit.
-    pub last_modified: Option<String>,
-    /// Everybody present, the newcomer included.
-    pub active_users: Vec<ActiveUser>,
-    /// All comments; `None` where there are none.
-    pub comments: Option<Arc<dyn CommentList>>,
-}
-
-impl Sync {
-    /// How long the document is, in UTF-16 units.
-    pub fn length(&self) -> usize {
-        self.content.length::<Utf16>()
-    }
-}
-
-/// A document as of one version, with everybody present.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DocumentSync")]
-pub(super) struct SyncData<'a> {
-    document: SyncDocument<'a>,
-    active_users: &'a [ActiveUser],
-    comments: CommentsJson<'a>,
-}
-
-impl Told for SyncData<'_> {
-    const NAME: (&'static str, &'static str) = ("system", "document_sync");
-}
-
-/// The document.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SyncedDocument")]
-struct SyncDocument<'a> {
-    #[schemars(with = "Id")]
-    id: &'a str,
-    version: Version,
-    content: String,
-    #[schemars(with = "Vec<InsertOp>")]
-    delta: OpsJson<'a>,
-    metadata: SyncMetadata<'a>,
-}
-
-/// More about a document.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Metadata")]
-struct SyncMetadata<'a> {
-    word_count: usize,
-    #[schemars(with = "Option<Time>")]
-    last_modified: Option<&'a str>,
-}
-
-/// The whole document. `asked_by` is the message that asked for it, if one did.
-pub fn document_sync(sync: &Sync, asked_by: (Option<&ClientId>, Option<&MessageId>)) -> String {
-    let delta: Delta<Utf16> = sync.content.to_delta();
-    let document = SyncDocument {
-        id: sync.document_id.as_str(),
-        version: sync.version,
-        content: sync.content.text(),
-        delta: OpsJson(delta.ops()),
-        metadata: SyncMetadata { word_count: sync.content.word_count(), last_modified: sync.last_modified.as_deref() },
-    };
-    let data =
-        SyncData { document, active_users: &sync.active_users, comments: CommentsJson(sync.comments.as_deref()) };
-    encode(data, asked_by)
 }
 
 /// Whether an acknowledgement tells of this sending or of an earlier one.

@@ -11,7 +11,7 @@ use crate::{
     domain::{ClientId, MessageId, Timestamp, UserId, Version},
     event_log::{Damaged, EventLog, ReadError, Recorded},
     history::{self, Place as InPast, When},
-    live::{Goodbye, Item, Outbox, Retelling},
+    live::{Goodbye, Item, Outbox, Retelling, SharedSync, WaitingSync},
     protocol::document::{ReplayState, Sought, Speed, replay_state},
     server::{
         ending::{ended, throttled},
@@ -134,8 +134,14 @@ impl Player {
         self.shown = history::recorded_at(&self.log, &place).await?;
         (self.at, self.version) = (place, document.version());
         self.page.clear();
-        let asked_by = asked_by.map(|message| (self.client.clone(), Some(message.clone())));
-        self.outbox.push(Item::Sync(Box::new(self.retelling.document(&document)), asked_by));
+        let asked_by = asked_by.map(|message| (self.client.clone(), message.clone()));
+        let shared = SharedSync::new(self.retelling.document(&document));
+        self.outbox.push(Item::Sync(Box::new(WaitingSync {
+            shared,
+            active_users: Vec::new(),
+            is_answer: false,
+            asked_by,
+        })));
         self.pace.begin(Instant::now());
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Watcher {
             }
         }
         let said = match self.waiting.pop_front()? {
-            Item::Sync(sync, _) => format!("sync {}", sync.version),
+            Item::Sync(sync) => format!("sync {}", sync.shared.sync.version),
             Item::Frames(frames) => {
                 let message: Value = serde_json::from_slice(&frames.texts().next().unwrap()).unwrap();
                 let event = message["event"].as_str().unwrap().replace("operation_", "");
