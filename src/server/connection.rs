@@ -27,7 +27,9 @@ use crate::{
 
 use super::{
     Place, Shared,
-    ending::{End, banned, damaged, failed, no_read, not_found, throttled, unauthorized, unavailable},
+    ending::{
+        End, banned, damaged, failed, no_read, not_found, throttled, too_many_connections, unauthorized, unavailable,
+    },
     handshake,
     heard::{Amount, Heard, Pings},
     limits::Bucket,
@@ -181,6 +183,7 @@ impl Connection {
         }
         let who = (identity.user_id.clone(), identity.token_id.clone());
         let seat = shared.people.enter(self.id, who, place.address, Arc::clone(&self.outbox));
+        let seat = seat.ok_or_else(|| too_many_connections(shared.settings.limits.connections_per_user))?;
         // Again: whoever was shut out in between was not among those who are dismissed.
         if let Some(until) = shared.shut_out_until(&identity.user_id, identity.token_id.as_ref()) {
             return Err(banned(until));

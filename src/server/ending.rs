@@ -99,6 +99,13 @@ pub(super) fn throttled(wait: Duration) -> Goodbye {
         .because(rate_limited(wait))
 }
 
+/// The user has as many connections as one may have.
+pub(super) fn too_many_connections(limit: usize) -> Goodbye {
+    let message = format!("you have {limit} connections open, and may have no more: close some of them");
+    let refusal = Refusal::new(ErrorCode::RateLimited, message).with("retry_after_ms", 1_000).with("limit", limit);
+    Goodbye { code: 4004, reason: "throttled", metric: CloseReason::Throttled, refusal: None }.because(refusal)
+}
+
 pub(super) fn rate_limited(wait: Duration) -> Refusal {
     Refusal::new(ErrorCode::RateLimited, "too much at once; wait a moment").with("retry_after_ms", millis(wait))
 }

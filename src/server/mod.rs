@@ -117,7 +117,7 @@ impl Shared {
         (clock, metrics): (Clock, Metrics),
     ) -> Arc<Self> {
         let limits = &settings.limits;
-        let people = People::new(limits.user_messages, limits.address_messages);
+        let people = People::new(limits);
         Arc::new(Self {
             revocations: Revocations::new(log.clone(), (clock.clone(), metrics.clone()), Arc::clone(&people)),
             erasures: Erasures::new(

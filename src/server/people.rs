@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     domain::{Revoked, TokenId, UserId},
     live::{ConnectionId, Goodbye, Outbox},
-    settings::Rate,
+    settings::{Limits, Rate},
     telemetry::Limited,
 };
 
@@ -23,6 +23,7 @@ use super::limits::{Bucket, neighbourhood};
 #[derive(Debug)]
 pub(super) struct People {
     here: Mutex<Here>,
+    connections_per_user: usize,
     user_messages: Option<Rate>,
     address_messages: Option<Rate>,
 }
@@ -58,20 +59,29 @@ pub(super) struct Seat {
 }
 
 impl People {
-    pub(super) fn new(user_messages: Option<Rate>, address_messages: Option<Rate>) -> Arc<Self> {
-        Arc::new(Self { here: Mutex::default(), user_messages, address_messages })
+    /// Nobody yet.
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            here: Mutex::default(),
+            connections_per_user: limits.connections_per_user,
+            user_messages: limits.user_messages,
+            address_messages: limits.address_messages,
+        })
     }
 
-    /// Takes a connection in.
+    /// Takes a connection in; `None` where its user has as many as one may have.
     pub(super) fn enter(
         self: &Arc<Self>,
         id: ConnectionId,
         (user, token): (UserId, Option<TokenId>),
         address: IpAddr,
         outbox: Arc<Outbox>,
-    ) -> Seat {
+    ) -> Option<Seat> {
         let address = neighbourhood(address);
         let mut here = self.here();
+        if here.users.get(&user).is_some_and(|user| user.connections.len() >= self.connections_per_user) {
+            return None;
+        }
         let bucket = |rate| Arc::new(Bucket::new(rate));
         let there = here.users.entry(user.clone());
         let there = there.or_insert_with(|| User { messages: bucket(self.user_messages), connections: Vec::new() });
@@ -80,7 +90,7 @@ impl People {
         let (of_address, count) = here.addresses.entry(address).or_insert_with(|| (bucket(self.address_messages), 0));
         *count += 1;
         let of_address = Arc::clone(of_address);
-        Seat { people: Arc::clone(self), id, user, address, of_user, of_address }
+        Some(Seat { people: Arc::clone(self), id, user, address, of_user, of_address })
     }
 
     /// Ends every connection that is of this user or came with this token.
@@ -148,12 +158,27 @@ mod tests {
         let outbox = Arc::new(Outbox::new(1_000));
         let token = token.map(|id| TokenId::parse(id).unwrap());
         let address = IpAddr::from([10, 0, 0, 1]);
-        (people.enter(ConnectionId(id), (user(name), token), address, Arc::clone(&outbox)), outbox)
+        (people.enter(ConnectionId(id), (user(name), token), address, Arc::clone(&outbox)).unwrap(), outbox)
+    }
+
+    #[test]
+    fn a_user_has_a_number_of_connections_and_gets_another_when_one_has_gone() {
+        let people = People::new(&Limits { connections_per_user: 2, ..Limits::default() });
+        let (first, _) = enter(&people, 1, "ann", None);
+        let (_second, _) = enter(&people, 2, "ann", None);
+        let try_enter = |id, name| {
+            let outbox = Arc::new(Outbox::new(1_000));
+            people.enter(ConnectionId(id), (user(name), None), IpAddr::from([10, 0, 0, 1]), outbox)
+        };
+        assert!(try_enter(3, "ann").is_none());
+        assert!(try_enter(4, "ben").is_some());
+        drop(first);
+        assert!(try_enter(5, "ann").is_some());
     }
 
     #[test]
     fn whoever_is_dismissed_goes_and_nobody_else() {
-        let people = People::new(None, None);
+        let people = People::new(&Limits::default());
         let (seat, old) = enter(&people, 1, "ann", Some("t-1"));
         let (_second, with_token) = enter(&people, 2, "ann", Some("t-2"));
         let (_third, other) = enter(&people, 3, "ben", Some("t-3"));
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_those_who_have_gone() {
-        let people = People::new(None, None);
+        let people = People::new(&Limits::default());
         let seats: Vec<_> = (0..100).map(|n| enter(&people, n, &format!("u{}", n % 10), None)).collect();
         let count = || {
             let here = people.here();
@@ -181,7 +206,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_connections_of_a_user_and_all_from_an_address_share_a_limit() {
-        let people = People::new(Some(Rate::per_second(1, 4)), Some(Rate::per_second(1, 6)));
+        let people = People::new(&Limits {
+            user_messages: Some(Rate::per_second(1, 4)),
+            address_messages: Some(Rate::per_second(1, 6)),
+            ..Limits::default()
+        });
         let (first, _) = enter(&people, 1, "ann", None);
         let (second, _) = enter(&people, 2, "ann", None);
         let (other, _) = enter(&people, 3, "ben", None);

@@ -178,6 +178,8 @@ sections! {
         document_inbox: usize = 1_024, in 1..=1_000_000;
         /// Open connections, of any kind; more get HTTP 503.
         connections: usize = 20_000, in 1..=10_000_000;
+        /// Open connections of one user; more are closed with 4004.
+        connections_per_user: usize = 1_000, in 1..=10_000_000;
         /// New connections from one address; more get HTTP 429.
         address_connections: Option<Rate> = Some(Rate::per_second(1_000, 20_000));
         /// New connections of one user; more are closed with 4004.

@@ -156,6 +156,22 @@ async fn all_connections_of_a_user_and_all_from_an_address_share_a_limit() {
 }
 
 #[tokio::test]
+async fn a_user_has_so_many_connections_open_and_no_more() {
+    let server = Server::start_with(&[("LIMITS__CONNECTIONS_PER_USER", "2")]).await;
+    let of = |user: &str, client: &str| Opening::of("doc").with("user_id", user).with("client_id", client);
+    let first = opened(&server, &of("ann", "c1")).await;
+    let _second = opened(&server, &of("ann", "c2")).await;
+    let mut third = Socket::open(server.address(), &of("ann", "c3")).await;
+    assert_eq!(third.expect_error("RATE_LIMITED").await["details"]["limit"], 2);
+    assert_eq!(third.expect_close(4004).await, "throttled");
+    opened(&server, &of("ben", "c4")).await;
+    drop(first);
+    // The service notices the end a moment later.
+    within("room for another", async { while server.metric("scriptorium_connections_active").await > 1.5 {} }).await;
+    opened(&server, &of("ann", "c5")).await;
+}
+
+#[tokio::test]
 async fn whoever_opens_too_many_connections_has_to_wait() {
     let settings = [
         ("LIMITS__ADDRESS_CONNECTIONS", "1/m burst 6"),
