@@ -151,7 +151,9 @@ impl State {
             return items;
         };
         let taken: VecDeque<_> = self.items.drain(..next.max(1)).collect();
-        taken.iter().for_each(|item| self.deduct(item));
+        for item in &taken {
+            self.deduct(item);
+        }
         taken
     }
 }
@@ -376,7 +378,7 @@ mod tests {
     fn all(outbox: &Outbox) -> Vec<Vec<usize>> {
         let of = |item: &Item| match item {
             Item::Sync(sync) => usize::try_from(sync.shared.sync.version.0).unwrap(),
-            other => other.bytes(),
+            Item::Frames(_) | Item::Control(_) => item.bytes(),
         };
         let taken = || outbox.take().now_or_never().map(|taken| taken.items.iter().map(of).collect());
         std::iter::from_fn(taken).collect()

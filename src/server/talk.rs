@@ -106,11 +106,6 @@ pub(super) async fn listen(subject: &impl Subject, incoming: &mut Incoming) -> E
                     return End::Server(goodbye);
                 }
             }
-            Some(Ok(Message::Ping(_))) => {
-                if let Err(goodbye) = talk.pace(None, now) {
-                    return End::Server(goodbye);
-                }
-            }
             Some(Ok(Message::Pong(_))) if talk.pings.answered() => {
                 if let Some(command) = subject.alive()
                     && let Err(goodbye) = subject.pass_on(command).await
@@ -120,7 +115,7 @@ pub(super) async fn listen(subject: &impl Subject, incoming: &mut Incoming) -> E
             }
             // A pong that nobody asked for is allowed (RFC 6455, 5.5.3), and a message like others: passed on, a flood
             // of them would fill the document's inbox and cut its batches short.
-            Some(Ok(Message::Pong(_))) => {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                 if let Err(goodbye) = talk.pace(None, now) {
                     return End::Server(goodbye);
                 }

@@ -269,6 +269,7 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(75);
+    const ALMOST: Duration = Duration::from_millis(74_999);
 
     fn message() -> Unsent {
         let mut unsent = Unsent::default();
@@ -282,7 +283,7 @@ mod tests {
         let (outbox, mut unsent) = (Outbox::new(1_000), message());
         let read = async {
             for _ in 0..102 {
-                sleep(PATIENCE - Duration::from_millis(1)).await;
+                sleep(ALMOST).await;
                 far.read_u8().await.unwrap();
             }
         };
@@ -296,7 +297,7 @@ mod tests {
         let (outbox, mut unsent) = (Outbox::new(1_000), message());
         let mut writing = Box::pin(write(&mut near, &mut unsent, (&outbox, PATIENCE)));
         assert!(futures_util::poll!(&mut writing).is_pending());
-        advance(PATIENCE - Duration::from_millis(1)).await;
+        advance(ALMOST).await;
         assert!(futures_util::poll!(&mut writing).is_pending() && !outbox.is_closed());
         advance(Duration::from_millis(2)).await;
         assert_eq!(writing.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
