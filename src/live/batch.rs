@@ -13,10 +13,11 @@ use crate::{
 };
 
 use super::{
+    clients::Clients,
     command::ConnectionId,
     comments::WaitingComment,
     committed::{ClientKey, Committed, Happened},
-    context::{ClientContext, Counted, Edits, InBothUnits},
+    context::{Counted, Edits, InBothUnits},
     recent::Recent,
     serving::Order,
 };
@@ -71,27 +72,6 @@ pub(super) enum Outcome {
     Rejected(Rejection),
 }
 
-/// What is known of the clients whose edits are being decided.
-#[derive(Debug, Default)]
-pub(super) struct Clients(HashMap<ClientKey, Client>);
-
-#[derive(Debug)]
-struct Client {
-    context: ClientContext,
-    /// Its last committed edit, in case the next one names it as its predecessor.
-    last: Option<MessageId>,
-}
-
-impl Clients {
-    /// Forgets one: it has edited elsewhere.
-    pub(super) fn forget(&mut self, client: &ClientKey) {
-        self.0.remove(client);
-    }
-}
-
-/// How many clients' contexts a document keeps; the others can be rebuilt.
-const CLIENTS: usize = 1_000;
-
 /// A batch in the making.
 pub(super) struct Batch<'a> {
     pub(super) log: &'a EventLog,
@@ -112,6 +92,9 @@ pub(super) struct Batch<'a> {
     pub(super) length_limit: usize,
     pub(super) comment_limits: CommentLimits,
 }
+
+/// An edit as it is to be applied, whether it had to change for that, its context with it, and from where that is rebuilt.
+type Carried<U> = (Context<U>, Version, (InBothUnits, bool));
 
 /// Why something could not be decided.
 #[derive(Debug)]
@@ -200,15 +183,10 @@ impl Batch<'_> {
         sent: Delta<U>,
         clients: &mut Clients,
     ) -> Result<Arc<Committed>, Refused> {
-        // Taken out, and put back only when all went well: what a refused edit did to it must not stay.
-        let context = clients.0.remove(&it.client).and_then(|client| U::unwrap(client.context));
-        let (context, origin, settled) = self.carry((it, edit), sent, context).await?;
+        let context = self.view(&it.client, edit.base, clients).await?;
+        let (context, origin, settled) = self.carry(edit, sent, context)?;
         let event = self.apply((it, edit), origin, settled)?;
-        if clients.0.len() >= CLIENTS {
-            clients.0.clear();
-        }
-        let client = Client { context: U::wrap(context), last: Some(it.message_id.clone()) };
-        clients.0.insert(it.client.clone(), client);
+        clients.accept(&it.client, U::wrap(context), it.message_id.clone());
         Ok(self.add(it, event))
     }
 
@@ -222,17 +200,28 @@ impl Batch<'_> {
         committed
     }
 
-    /// What a client sees, to look at: what is done to it is forgotten.
+    /// What a client sees, up to the end of the batch: a copy, with which may be done whatever is to be.
     pub(super) async fn view<U: Counted>(
         &self,
         client: &ClientKey,
         base: Version,
-        clients: &Clients,
+        clients: &mut Clients,
     ) -> Result<Context<U>, ReadError> {
         let edits = self.edits();
-        let mut context = match clients.0.get(client).and_then(|it| U::peek(&it.context)) {
+        let mut context = match clients.decided::<U>(client) {
             Some(context) => context.clone(),
-            None => edits.context::<U>(client, base).await?,
+            None => {
+                // What others have in the batch has not happened yet, and may never.
+                let committed = Edits { batch: &[], ..edits };
+                if let Some(kept) = clients.kept::<U>(client, base) {
+                    committed.catch_up(kept).await?;
+                    kept.clone()
+                } else {
+                    let context = committed.context::<U>(client, base).await?;
+                    clients.keep(client, U::wrap(context.clone()));
+                    context
+                }
+            }
         };
         context.received(base);
         edits.catch_up(&mut context).await?;
@@ -240,19 +229,12 @@ impl Batch<'_> {
     }
 
     /// Carries an edit from its client's context to the end of the batch.
-    async fn carry<U: Counted>(
+    fn carry<U: Counted>(
         &self,
-        (it, edit): (&Submission, &EditMessage),
+        edit: &EditMessage,
         sent: Delta<U>,
-        context: Option<Context<U>>,
-    ) -> Result<(Context<U>, Version, (InBothUnits, bool)), Refused> {
-        let (base, edits) = (edit.base, self.edits());
-        let mut context = match context {
-            Some(context) => context,
-            None => edits.context::<U>(&it.client, base).await?,
-        };
-        context.received(base);
-        edits.catch_up(&mut context).await?;
+        mut context: Context<U>,
+    ) -> Result<Carried<U>, Refused> {
         let content = self.working.content();
         let length = content.length::<U>().saturating_add_signed(-context.length_change());
         let end = edit.end;
@@ -293,7 +275,7 @@ impl Batch<'_> {
 
     async fn check_predecessor(&self, it: &Submission, edit: &EditMessage, clients: &Clients) -> Result<(), Refused> {
         let Some(after) = &edit.after else { return Ok(()) };
-        if clients.0.get(&it.client).is_some_and(|client| client.last.as_ref() == Some(after)) {
+        if clients.last(&it.client) == Some(after) {
             return Ok(());
         }
         let earlier = match self.find_in_memory(after) {
@@ -315,7 +297,7 @@ impl Batch<'_> {
     /// All edits that the working copy has.
     pub(super) fn edits(&self) -> Edits<'_> {
         let Self { log, stream, recent, reached, accepted, .. } = self;
-        Edits { log, stream, recent, reached: *reached, batch: accepted }
+        Edits { log, stream, recent: Some(recent), reached: *reached, batch: accepted }
     }
 
     fn find_in_memory(&self, message: &MessageId) -> Option<Arc<Committed>> {

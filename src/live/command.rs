@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{MessageId, Profile, Rejection, Version};
+use crate::{
+    domain::{MessageId, Profile, Rejection, Version},
+    event_log::ReadError,
+};
 
 use super::{
     batch::Submission,
+    committed::ClientKey,
+    context::ClientContext,
     forgetting::Erased,
     opening::Joined,
     presence::WaitingPresence,
@@ -38,6 +43,8 @@ pub enum Command {
     Alive(ConnectionId),
     /// This process has begun a new life in the middle of things.
     EnterAgain,
+    /// The context of a client that is far behind is there.
+    Prepared(Box<(ClientKey, Result<ClientContext, ReadError>)>),
     /// Somebody is to be forgotten. The answer is dropped when nothing of them is left here.
     Forget(Arc<Erased>, oneshot::Sender<()>),
     /// A connection ends. Answered when everything that it sent before has been answered.

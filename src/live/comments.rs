@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    batch::{Batch, Clients, Refused, Submission},
+    batch::{Batch, Refused, Submission},
+    clients::Clients,
     committed::Committed,
     context::Counted,
 };
@@ -48,7 +49,7 @@ impl Batch<'_> {
         &mut self,
         it: &Submission,
         comment: &WaitingComment,
-        clients: &Clients,
+        clients: &mut Clients,
     ) -> Result<Arc<Committed>, Refused> {
         let WaitingComment { message, by, encoding } = comment;
         if let Some(base) = message.base
@@ -88,7 +89,7 @@ impl Batch<'_> {
         it: &Submission,
         message: &CommentMessage,
         position: Stretch,
-        clients: &Clients,
+        clients: &mut Clients,
     ) -> Result<Stretch, Refused> {
         let view = self.view::<U>(&it.client, message.base.unwrap_or(self.committed), clients).await?;
         let content = self.working.content();

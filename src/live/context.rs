@@ -18,10 +18,10 @@ use super::{
 pub(super) trait Counted: Unit {
     /// The unit's name.
     const ENCODING: PositionEncoding;
-    /// This unit's context, if it is that.
-    fn unwrap(context: ClientContext) -> Option<Context<Self>>;
     /// This unit's context, if it is that, to look at.
     fn peek(context: &ClientContext) -> Option<&Context<Self>>;
+    /// The same, to be brought up to date.
+    fn peek_mut(context: &mut ClientContext) -> Option<&mut Context<Self>>;
     /// A context of this unit as one of any unit.
     fn wrap(context: Context<Self>) -> ClientContext;
     /// The shape of an edit.
@@ -40,14 +40,14 @@ pub(super) type InBothUnits = (Delta<Utf16>, Option<Delta<CodePoints>>);
 impl Counted for Utf16 {
     const ENCODING: PositionEncoding = PositionEncoding::Utf16;
 
-    fn unwrap(context: ClientContext) -> Option<Context<Self>> {
+    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
         match context {
             ClientContext::Utf16(context) => Some(context),
             ClientContext::CodePoints(_) => None,
         }
     }
 
-    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
+    fn peek_mut(context: &mut ClientContext) -> Option<&mut Context<Self>> {
         match context {
             ClientContext::Utf16(context) => Some(context),
             ClientContext::CodePoints(_) => None,
@@ -87,14 +87,14 @@ impl Counted for Utf16 {
 impl Counted for CodePoints {
     const ENCODING: PositionEncoding = PositionEncoding::Utf32;
 
-    fn unwrap(context: ClientContext) -> Option<Context<Self>> {
+    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
         match context {
             ClientContext::CodePoints(context) => Some(context),
             ClientContext::Utf16(_) => None,
         }
     }
 
-    fn peek(context: &ClientContext) -> Option<&Context<Self>> {
+    fn peek_mut(context: &mut ClientContext) -> Option<&mut Context<Self>> {
         match context {
             ClientContext::CodePoints(context) => Some(context),
             ClientContext::Utf16(_) => None,
@@ -132,7 +132,8 @@ impl Counted for CodePoints {
 pub(super) struct Edits<'a> {
     pub(super) log: &'a EventLog,
     pub(super) stream: &'a StreamName,
-    pub(super) recent: &'a Recent,
+    /// Those in memory, if there are any.
+    pub(super) recent: Option<&'a Recent>,
     /// Where the document is in its stream; what others have put into the log beyond is not part of it yet.
     pub(super) reached: Seq,
     pub(super) batch: &'a [Arc<Committed>],
@@ -149,15 +150,18 @@ impl Edits<'_> {
 
     /// Makes the context of `client` as of its version `base` from what is recorded.
     pub(super) async fn context<U: Counted>(&self, client: &ClientKey, base: Version) -> Result<Context<U>, ReadError> {
-        let mut origin = None;
+        let (mut origin, mut context) = (None, Context::at(base));
         self.after(base, |it, edit| {
             if it.client == *client && origin.is_none() {
                 origin = Some(edit.cause().origin);
+            } else if origin.is_none() {
+                context.take_in(it.version, U::footprint(edit));
             }
         })
         .await?;
         // Nothing of its own after its version: nothing was in flight, and the rest is other people's.
-        let mut context = Context::at(origin.unwrap_or(base));
+        let Some(origin) = origin else { return Ok(context) };
+        let mut context = Context::at(origin);
         let replay = |it: &Committed, edit: &CommittedEdit| {
             if it.client == *client {
                 context.received(edit.cause().base);
@@ -167,7 +171,7 @@ impl Edits<'_> {
                 context.take_in(it.version, U::footprint(edit));
             }
         };
-        self.after(origin.unwrap_or(base), replay).await?;
+        self.after(origin, replay).await?;
         Ok(context)
     }
 
@@ -181,10 +185,10 @@ impl Edits<'_> {
                 each(it, edit);
             }
         };
-        if let Some(recent) = self.recent.edits_after(version) {
+        if let Some(recent) = self.recent.and_then(|recent| recent.edits_after(version)) {
             recent.for_each(|it| edit(it));
         } else {
-            // Older than what is in memory: rare, and its cost falls on the document that it happens to.
+            // Older than what is in memory. A document has this done beside itself, see `behind`.
             let mut seq = self.log.seq_of_version(self.stream, version).await?.unwrap_or_default();
             loop {
                 let page = self.log.read(self.stream, seq, PAGE).await?;
@@ -214,7 +218,35 @@ pub(super) fn sent_as<U: Counted>(edit: &CommittedEdit) -> Delta<U> {
 
 /// The context of a client in the unit that it counts in.
 #[derive(Debug)]
-pub(super) enum ClientContext {
+pub enum ClientContext {
+    /// UTF-16 code units.
     Utf16(Context<Utf16>),
+    /// Code points.
     CodePoints(Context<CodePoints>),
+}
+
+impl ClientContext {
+    /// Everything up to here has been taken in.
+    pub(super) const fn reach(&self) -> Version {
+        match self {
+            Self::Utf16(context) => context.reach(),
+            Self::CodePoints(context) => context.reach(),
+        }
+    }
+
+    /// The last version that its client is known to have received.
+    pub(super) const fn base(&self) -> Version {
+        match self {
+            Self::Utf16(context) => context.base(),
+            Self::CodePoints(context) => context.base(),
+        }
+    }
+
+    /// How many edits of others it holds: what it costs to carry something over them.
+    pub(super) fn others(&self) -> usize {
+        match self {
+            Self::Utf16(context) => context.others().len(),
+            Self::CodePoints(context) => context.others().len(),
+        }
+    }
 }

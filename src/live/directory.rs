@@ -53,6 +53,11 @@ impl Directory {
         }
     }
 
+    /// The way to a document, if it is open.
+    pub(super) fn handle(&self, id: &DocumentId) -> Option<Handle> {
+        self.lock().get(id).map(|entry| entry.handle.clone())
+    }
+
     /// The ways to all open documents.
     pub(super) fn all(&self) -> Vec<Handle> {
         self.lock().values().map(|entry| entry.handle.clone()).collect()

@@ -21,7 +21,9 @@ use crate::{
 
 use super::{
     Live,
-    batch::{Batch, Clients, Outcome, Submission, Undecided},
+    batch::{Batch, Outcome, Submission, Undecided},
+    behind::Behind,
+    clients::Clients,
     command::Command,
     committed::Committed,
     opening::Joined,
@@ -58,6 +60,7 @@ pub(super) struct OpenDocument {
     pub(super) document: Document,
     pub(super) recent: Recent,
     pub(super) clients: Clients,
+    pub(super) behind: Behind,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) syncs: Newest,
     pub(super) presence: Presence,
@@ -109,6 +112,7 @@ impl OpenDocument {
             stream,
             inbox,
             clients: Clients::default(),
+            behind: Behind::default(),
             subscribers: Vec::new(),
             syncs: Newest::default(),
             streams,
@@ -140,10 +144,16 @@ impl OpenDocument {
             self.look().await;
             next = match step {
                 Next::Command(command) if self.is_erased => Some(command),
-                Next::Command(command) => self.carry_out(command, &mut submissions).await,
+                Next::Command(command) => match self.behind_or(command) {
+                    Some(command) => self.carry_out(command, &mut submissions).await,
+                    None => None,
+                },
                 Next::Look => None,
                 Next::Unneeded => break,
             };
+            if !self.is_erased {
+                self.take_turn().await;
+            }
             if self.is_erased {
                 return self.end_erased(next).await;
             }
@@ -171,8 +181,10 @@ impl OpenDocument {
                 return next;
             }
             Command::Serve(order, reply) => {
-                // Whoever asked may have gone; it is done all the same.
-                let _ = reply.send(self.serve(*order).await);
+                if let Some((order, reply)) = self.behind_or_order(*order, reply) {
+                    // Whoever asked may have gone; it is done all the same.
+                    let _ = reply.send(self.serve(order).await);
+                }
             }
             Command::Join(subscriber, opening, reply) => match self.catch_up().await {
                 Ok(()) => self.join(*subscriber, opening, reply),
@@ -186,15 +198,11 @@ impl OpenDocument {
             Command::EnterAgain => self.enter_again(),
             Command::Forget(erased, done) => self.forgetting = self.remembers(&erased).then_some(done),
             Command::Rename(connection, profile) => self.rename(connection, profile),
-            Command::Sync(connection, since, message) => self.sync(connection, since, message),
-            Command::Leave(connection, reply) => {
-                if let Some(at) = self.subscribers.iter().position(|it| it.connection == connection) {
-                    let gone = self.subscribers.remove(at);
-                    self.exit(&gone);
-                }
-                // Nobody waits for the answer if the connection is gone altogether.
-                let _ = reply.send(());
+            Command::Prepared(prepared) => {
+                let (client, context) = *prepared;
+                self.prepared(client, context);
             }
+            other @ (Command::Sync(..) | Command::Leave(..)) => self.carry_out_at_once(other),
         }
         None
     }
@@ -205,6 +213,13 @@ impl OpenDocument {
             let is_in_use = !self.subscribers.is_empty();
             let idle = self.live.settings.idle_unload.saturating_sub(self.used_at.elapsed());
             let idle = if is_in_use { Duration::MAX } else { idle };
+            if self.behind.has_turns() {
+                // Somebody waits for a turn: what has come is done before it, and nothing is waited for.
+                let Ok(command) = self.inbox.try_recv() else { return Next::Look };
+                self.taken += 1;
+                self.used_at = Instant::now();
+                return Next::Command(command);
+            }
             if idle.is_zero() && self.live.directory.unlist(&self.id, &self.inbox) {
                 return Next::Unneeded;
             }
@@ -233,8 +248,10 @@ impl OpenDocument {
                 // What a connection sent before another took over, or before it was cut off, may come after
                 // that: it was never acknowledged, and its owner sends it again.
                 Some(Command::Submit(it)) if self.subscriber(it.connection).is_some() => {
-                    bytes += it.message.received().get().len();
-                    submissions.push(*it);
+                    if let Some(Command::Submit(it)) = self.behind_or(Command::Submit(it)) {
+                        bytes += it.message.received().get().len();
+                        submissions.push(*it);
+                    }
                 }
                 Some(Command::Submit(_)) => (),
                 Some(Command::Presence(said)) => aside.push(submissions.len(), *said),
@@ -258,7 +275,7 @@ impl OpenDocument {
         let outcome = match self.try_commit(submissions).await {
             Ok(outcomes) => outcomes,
             Err(why) => {
-                self.clients = Clients::default();
+                self.clients.discard();
                 let rejection =
                     || if self.is_erased { Rejection::Erased } else { Rejection::StorageUnavailable { why } };
                 submissions.iter().map(|_| Outcome::Rejected(rejection())).collect()
@@ -288,7 +305,7 @@ impl OpenDocument {
                 Err(Undecided::Unread(error)) => return Err(self.unread(&error)),
                 Err(Undecided::Behind(seq)) => {
                     self.streams.document.tell(seq);
-                    self.clients = Clients::default();
+                    self.clients.discard();
                     continue;
                 }
             };
@@ -300,6 +317,7 @@ impl OpenDocument {
             match self.live.log.append(Append { stream, expected, recorded_at, events }).await {
                 Ok(_) => {
                     self.turns.wrote(began.elapsed(), self.streams.document.was_wanted());
+                    self.clients.commit();
                     self.committed(working, recorded_at, &outcomes);
                     return Ok(outcomes);
                 }
@@ -321,7 +339,7 @@ impl OpenDocument {
                 }
             }
             // What was decided in vain must not be remembered.
-            self.clients = Clients::default();
+            self.clients.discard();
         }
         error!(document = %self.id, attempts = ATTEMPTS, "others always appended first");
         Err("others always wrote first; nothing was recorded, send it again")

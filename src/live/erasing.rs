@@ -67,6 +67,7 @@ fn refuse(command: Command, why: Joined) {
         | Command::Sync(..)
         | Command::Rename(..)
         | Command::Alive(_)
+        | Command::Prepared(_)
         | Command::Forget(..)
         | Command::EnterAgain => (),
     }

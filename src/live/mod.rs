@@ -2,7 +2,9 @@
 //! who is connected.
 
 mod batch;
+mod behind;
 mod catch_up;
+mod clients;
 mod command;
 mod comments;
 mod committed;
@@ -31,6 +33,7 @@ mod turns;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{clock::Clock, domain::CommentLimits, event_log::EventLog, settings, telemetry::Metrics};
@@ -87,7 +90,12 @@ pub struct Live {
     node: Node,
     directory: Directory,
     tasks: TaskTracker,
+    /// Turns to make contexts out of the log.
+    preparing: Semaphore,
 }
+
+/// Contexts that are made out of the log at the same time, whatever documents they are of.
+const PREPARING: usize = 2;
 
 impl Live {
     /// No documents yet.
@@ -99,7 +107,8 @@ impl Live {
         (snapshots, presence): (settings::Snapshots, settings::Presence),
     ) -> Arc<Self> {
         let (directory, tasks) = (Directory::default(), TaskTracker::new());
-        Arc::new(Self { log, clock, metrics, settings, snapshots, presence, node, directory, tasks })
+        let preparing = Semaphore::new(PREPARING);
+        Arc::new(Self { log, clock, metrics, settings, snapshots, presence, node, directory, tasks, preparing })
     }
 
     /// Ends every document once its connections have left, and waits for all that they still write.

@@ -51,6 +51,8 @@ pub enum Task {
     Create(EditMessage),
     /// An edit of a document that there is.
     Edit(EditMessage),
+    /// The same with what others have done since its version, as far as that was read from the log beforehand.
+    Prepared(EditMessage, Arc<Context<Utf16>>),
     /// A version is to come back.
     Restore(Box<Restore>),
 }
@@ -161,15 +163,23 @@ impl Batch<'_> {
         let is_new = self.working.seq() == Seq(0);
         let event = match &order.task {
             Task::Create(_) if !is_new => return Err(Rejection::DocumentExists.into()),
-            Task::Edit(_) | Task::Restore(_) if is_new => return Err(Rejection::NoSuchDocument.into()),
-            Task::Create(edit) | Task::Edit(edit) => self.edit_for(it, edit).await?,
+            Task::Edit(_) | Task::Prepared(..) | Task::Restore(_) if is_new => {
+                return Err(Rejection::NoSuchDocument.into());
+            }
+            Task::Create(edit) | Task::Edit(edit) => self.edit_for(it, edit, Context::at(edit.base)).await?,
+            Task::Prepared(edit, context) => self.edit_for(it, edit, Context::clone(context)).await?,
             Task::Restore(restore) => self.restore(order, restore).await?,
         };
         Ok(self.add(it, event))
     }
 
     /// An edit whose positions refer to its version and nothing else.
-    async fn edit_for(&mut self, it: &Submission, edit: &EditMessage) -> Result<Event, Refused> {
+    async fn edit_for(
+        &mut self,
+        it: &Submission,
+        edit: &EditMessage,
+        mut context: Context<Utf16>,
+    ) -> Result<Event, Refused> {
         let (base, current) = (edit.base, self.committed);
         if base > current {
             return Err(Rejection::VersionAhead { base, current }.into());
@@ -177,7 +187,6 @@ impl Batch<'_> {
         let SentOperation::Utf16(sent) = edit.operation.clone() else {
             return Err(EditError::NotADocument.into());
         };
-        let mut context = Context::<Utf16>::at(base);
         self.edits().catch_up(&mut context).await?;
         let content = self.working.content();
         let length = content.length::<Utf16>().saturating_add_signed(-context.length_change());

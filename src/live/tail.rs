@@ -12,11 +12,7 @@ use crate::{
     telemetry::TailRead,
 };
 
-use super::{
-    batch::{Clients, Outcome},
-    committed::Committed,
-    document::OpenDocument,
-};
+use super::{batch::Outcome, committed::Committed, document::OpenDocument};
 
 impl OpenDocument {
     /// Takes in what others are said to have written, so far as that is known.
@@ -65,7 +61,8 @@ impl OpenDocument {
 
     /// After an append that may or may not have happened: looks into the log before anything is said.
     pub(super) async fn find_out(&mut self, outcomes: Vec<Outcome>) -> Vec<Outcome> {
-        (self.unsure, self.clients) = (true, Clients::default());
+        self.unsure = true;
+        self.clients.discard();
         let before = self.document.seq();
         let why = match self.read_tail(TailRead::Unsure).await {
             Ok(()) => "the log cannot be written now; send it again later, with the same message_id",

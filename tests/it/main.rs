@@ -15,6 +15,7 @@ mod cluster;
 mod doubt;
 mod erasure;
 mod failover;
+mod far_behind;
 mod floods;
 mod kill;
 mod lifecycle;

@@ -85,7 +85,7 @@ impl<U: Unit> Context<U> {
 
     /// Other people's edits that the client has not seen, oldest first, each as it looks to this client: one
     /// after the other they lead from what the client sees to the document at [`Self::reach`].
-    pub fn others(&self) -> impl Iterator<Item = (Version, &Footprint<U>)> {
+    pub fn others(&self) -> impl ExactSizeIterator<Item = (Version, &Footprint<U>)> {
         self.others.iter().map(|(version, edit)| (*version, edit))
     }
 
