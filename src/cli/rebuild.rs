@@ -1,5 +1,7 @@
 //! `rebuild`: throws away what is derived, and derives it again.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -49,10 +51,11 @@ impl Rebuild {
             return Err(Failure::failed("a person is being erased; run it again when that is done"));
         }
         if let Some(projection) = self.projection {
-            let failed = rebuild_projection(&log, projection).await?;
+            let mut failed = BTreeSet::new();
+            rebuild_projection(&log, projection, &mut failed).await?;
             log.close().await;
             output::line(format_args!("{} rebuilt", projection.name()))?;
-            return verdict(failed);
+            return verdict(&failed);
         }
         let streams = database::streams(&log, self.document.as_ref()).await?;
         let presence = match &self.document {
@@ -60,70 +63,74 @@ impl Rebuild {
             None => database::presence_streams(&log).await?.into_iter().map(|(document, _)| document).collect(),
         };
         let bar = progress::bar("rebuilding", database::events_in(&streams));
-        let (mut rebuilt, mut failed) = (0_u64, 0_u64);
+        let (mut rebuilt, mut failed) = (0_u64, BTreeSet::new());
         for (stream, head) in streams.iter().filter(|(_, head)| !head.is_erased) {
             match rebuild(&log, stream, *head, &bar).await {
                 Ok(()) => rebuilt += 1,
                 Err(why) => {
-                    failed += 1;
+                    failed.insert(stream.clone());
                     bar.suspend(|| output::error(&why.to_string()));
                 }
             }
         }
         for document in &presence {
             if let Err(why) = log.rebuild_presence(document).await {
-                failed += 1;
+                failed.insert(StreamName::presence(document));
                 bar.suspend(|| output::error(&why.to_string()));
             }
         }
         bar.finish_and_clear();
         if let Some(document) = &self.document {
             for (stream, head) in &streams {
-                if let Err(why) = log.rebuild_kept(stream, head.seq, &mut Effort::full(&mut |_| ())).await {
-                    failed += 1;
+                if let Err(why) = log.rebuild_kept(stream, head.seq, &mut Effort::full(&mut |_| ())).await
+                    && failed.insert(stream.clone())
+                {
                     output::error(&format!("{document}: {why}"));
                 }
             }
         } else {
             for projection in Projection::ALL {
-                failed += rebuild_projection(&log, projection).await?;
+                rebuild_projection(&log, projection, &mut failed).await?;
             }
         }
         log.close().await;
         if self.json {
-            output::json(&json!({"documents": rebuilt, "failed": failed}))?;
+            output::json(&json!({"documents": rebuilt, "failed": failed.len()}))?;
         } else {
             output::line(format_args!("{} rebuilt", output::count(rebuilt, "document")))?;
         }
-        verdict(failed)
+        verdict(&failed)
     }
 }
 
-fn verdict(failed: u64) -> Result<(), Failure> {
-    if failed == 0 {
+fn verdict(failed: &BTreeSet<StreamName>) -> Result<(), Failure> {
+    if failed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::failed(format!("{} could not be rebuilt", output::count(failed, "stream"))))
+        Err(Failure::failed(format!("{} could not be rebuilt", output::count(failed.len() as u64, "stream"))))
     }
 }
 
-/// Builds a projection anew and puts it in use; answers how many streams could not be folded.
-async fn rebuild_projection(log: &EventLog, projection: Projection) -> Result<u64, Failure> {
+/// Builds a projection anew and puts it in use; adds the streams that could not be folded, and names each once.
+async fn rebuild_projection(
+    log: &EventLog,
+    projection: Projection,
+    failed: &mut BTreeSet<StreamName>,
+) -> Result<(), Failure> {
     let streams = database::streams(log, None).await?;
     let bar = progress::bar(projection.name(), database::events_in(&streams));
     log.begin_rebuild(projection).await.map_err(Failure::failed)?;
-    let (mut failed, mut is_done) = (0, false);
+    let mut is_done = false;
     while !is_done {
         let mut progress = |events| bar.inc(events);
         let tended = log.tend(projection, &mut Effort::full(&mut progress)).await.map_err(Failure::failed)?;
-        for damaged in &tended.damaged {
-            failed += 1;
+        for damaged in tended.damaged.iter().filter(|damaged| failed.insert(damaged.stream.clone())) {
             bar.suspend(|| output::error(&damaged.to_string()));
         }
         is_done = tended.is_done;
     }
     bar.finish_and_clear();
-    Ok(failed)
+    Ok(())
 }
 
 async fn rebuild(log: &EventLog, stream: &StreamName, head: Head, bar: &ProgressBar) -> Result<(), ReadError> {

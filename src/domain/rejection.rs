@@ -93,7 +93,7 @@ pub enum Rejection {
     #[error("this message_id was used before, for something else")]
     MessageIdConflict,
     /// The log cannot be written or read now.
-    #[error("the edit was not stored: {why}")]
+    #[error("this was not acknowledged: {why}")]
     StorageUnavailable {
         /// For the client: no internals.
         why: &'static str,

@@ -93,6 +93,7 @@ pub struct Reader {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Envelope<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
@@ -106,6 +107,7 @@ struct Envelope<'a> {
 
 /// An edit. Its positions refer to `version`, plus the client's own edits that are not acknowledged yet.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "DocumentEdit")]
 #[schemars(extend("anyOf" = [{"required": ["version"]}, {"required": ["base_version"]}]))]
 pub(super) struct EditData {
@@ -124,6 +126,7 @@ pub(super) struct EditData {
 
 /// The document is asked for, or what came after a version of it.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "DocumentSyncRequest")]
 pub(super) struct SyncData {
     #[schemars(with = "Option<Version>")]
@@ -134,6 +137,7 @@ pub(super) struct SyncData {
 
 /// A client wants to know whether the line is alive; `timestamp` comes back as it is.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Ping")]
 pub(super) struct PingData {
     #[serde(default)]
@@ -310,6 +314,7 @@ fn read_operation(
 /// The message id in an envelope that is no envelope otherwise.
 fn message_id_in(json: &str) -> Option<String> {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Named {
         message_id: String,
     }

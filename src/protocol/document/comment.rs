@@ -74,6 +74,7 @@ pub const QUOTE: usize = 1_000;
 
 /// A comment is made.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "CommentAdding")]
 pub(super) struct AddedData {
     comment: AddedComment,
@@ -87,6 +88,7 @@ pub(super) struct AddedData {
 
 /// Begins a thread, with a `position`, or answers one, with the `thread_id` of it.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "NewComment")]
 pub(super) struct AddedComment {
     #[schemars(with = "Option<Id>")]
@@ -101,6 +103,7 @@ pub(super) struct AddedComment {
 
 /// A stretch of the text; `start` is before `end`.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "StretchSent")]
 pub(super) struct PositionData {
     #[schemars(with = "Place")]
@@ -111,6 +114,7 @@ pub(super) struct PositionData {
 
 /// A comment is changed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "CommentUpdating")]
 pub(super) struct UpdatedData {
     #[schemars(with = "Id")]
@@ -122,6 +126,7 @@ pub(super) struct UpdatedData {
 
 /// What is to become of it.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "CommentChanges")]
 pub(super) struct Updates {
     #[schemars(length(min = 1, max = CONTENT))]
@@ -130,6 +135,7 @@ pub(super) struct Updates {
 
 /// A thread or a comment of it; one of the two at least.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "CommentNamed")]
 #[expect(clippy::struct_field_names, reason = "the names are the contract's")]
 pub(super) struct NamedData {

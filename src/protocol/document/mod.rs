@@ -31,6 +31,7 @@ pub use presence::{
     ActiveUser, ActiveUserJson, CursorMessage, ProfileJson, Selection, TypingMessage, cursor_update, typing_indicator,
     user_joined, user_left,
 };
+pub use reading::in_words_of_json;
 pub use replay::{ReplayState, Sought, Speed, WatcherEvent, replay_state};
 pub use server::{
     Broadcast, ConnectionAck, Form, Sending, ack, broadcast, connection_ack, disconnect, error, pong, position_sent,

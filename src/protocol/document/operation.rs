@@ -30,6 +30,7 @@ pub enum SentOperation {
 
 /// An operation of any kind, before its fields have been checked against its kind.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct WireOperation {
     #[serde(rename = "type")]
     kind: String,
@@ -44,6 +45,7 @@ pub struct WireOperation {
 
 /// A component of the Delta form.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct WireComponent {
     retain: Option<Whole>,
     delete: Option<Whole>,

@@ -42,6 +42,7 @@ pub struct TypingMessage {
 
 /// Where the user of a client is.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "CursorUpdate")]
 pub(super) struct CursorData {
     cursor: WireCursor,
@@ -52,6 +53,7 @@ pub(super) struct CursorData {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Cursor")]
 struct WireCursor {
     #[schemars(with = "Place")]
@@ -61,6 +63,7 @@ struct WireCursor {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct WireSelection {
     start: Whole,
     end: Whole,
@@ -68,6 +71,7 @@ struct WireSelection {
 
 /// Whether the user of a client types.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "TypingIndicator")]
 pub(super) struct TypingData {
     is_typing: bool,

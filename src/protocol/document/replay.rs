@@ -82,6 +82,7 @@ impl Speed {
 
 /// Goes to a version or to a moment.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Seek")]
 #[schemars(extend("oneOf" = [{"required": ["version"]}, {"required": ["time"]}]))]
 pub(super) struct SeekData {
@@ -95,6 +96,7 @@ pub(super) struct SeekData {
 
 /// How many times faster than it happened from now on; 0 is at once.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Speed")]
 pub(super) struct SpeedData {
     speed: f64,
@@ -104,6 +106,7 @@ pub(super) struct SpeedData {
 
 /// The replay waits, or goes on.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "PauseOrResume")]
 pub(super) struct HoldData {
     #[schemars(with = "Option<Id>")]

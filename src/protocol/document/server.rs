@@ -231,10 +231,12 @@ pub fn broadcast<U: Unit>(broadcast: &Broadcast<'_, U>, form: Form) -> String {
 /// The position that an edit named when it was sent; for edits that are read back from the log.
 pub fn position_sent(received: &RawValue) -> Option<u64> {
     #[derive(serde::Deserialize)]
+    #[serde(expecting = "an object")]
     struct Data {
         operation: Operation,
     }
     #[derive(serde::Deserialize)]
+    #[serde(expecting = "an object")]
     struct Operation {
         position: Option<Natural>,
     }

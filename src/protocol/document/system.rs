@@ -38,6 +38,7 @@ impl fmt::Debug for Token {
 
 /// Another token for the connection.
 #[derive(Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Authenticate")]
 pub(super) struct TokenData {
     token: String,

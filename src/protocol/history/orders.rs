@@ -12,6 +12,7 @@ use crate::protocol::{
 
 /// A document to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "Creation", extend("not" = {"required": ["content", "delta"]}))]
 pub struct CreateJson {
     /// Its name; made up when absent.
@@ -29,6 +30,7 @@ pub struct CreateJson {
 
 /// An edit to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "EditOrder")]
 pub struct EditJson {
     /// The change.
@@ -44,6 +46,7 @@ pub struct EditJson {
 
 /// A version to be brought back.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(expecting = "an object")]
 #[schemars(rename = "RestoreOrder")]
 pub struct RestoreJson {
     /// Which.

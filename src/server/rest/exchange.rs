@@ -206,6 +206,7 @@ fn plain(text: &str) -> Delta<Utf16> {
 /// A list of inserts, alone or in an object, or a document as it is given out.
 fn from_json(text: &str) -> Result<Delta<Utf16>, Problem> {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Whole {
         #[serde(alias = "ops")]
         delta: Option<Box<RawValue>>,

@@ -17,7 +17,7 @@ use crate::{
     live::{Done, Order, Restore, Task},
     protocol::{
         ErrorCode, OpsJson, Refusal,
-        document::{EditLimits, EditMessage, SentOperation, read_document, read_edit},
+        document::{EditLimits, EditMessage, SentOperation, in_words_of_json, read_document, read_edit},
         history::{CreateJson, EditJson, RestoreJson, WrittenJson},
     },
     server::problem::{Code, Problem},
@@ -166,7 +166,7 @@ pub(in crate::server) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Pro
 
 pub(super) fn not_json(error: &serde_json::Error) -> Problem {
     match error.classify() {
-        Category::Data => unusable(format!("the body is not as it must be: {error}")),
+        Category::Data => unusable(format!("the body is not as it must be: {}", in_words_of_json(&error.to_string()))),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
         }
