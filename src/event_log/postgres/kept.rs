@@ -38,10 +38,32 @@ impl Postgres {
             thin.execute(&mut *transaction).await?;
             transaction.commit().await
         };
+        // Of a generation that somebody has just forgotten there is nothing to keep.
+        let save = async { save.await.or_else(|error| if is_of_another(&error) { Ok(()) } else { Err(error) }) };
         within(self.settings.patience.answer, save).await?;
         reader.give_back();
         Ok(())
     }
+
+    /// Forgets a generation that has no states, or had none a moment ago.
+    async fn forget_empty(&self, generation: u64) -> Result<u64, Unavailable> {
+        let mut reader = self.readers.take().await?;
+        let forget = async {
+            match sqlx::query(sql::FORGET_GENERATION).bind(signed(generation)).execute(&mut reader.connection).await {
+                // A node that did not know yet that it is out of use has just saved one more.
+                Err(error) if is_of_another(&error) => Ok(1),
+                done => Ok(done?.rows_affected()),
+            }
+        };
+        let forgotten = within(self.settings.patience.answer, forget).await?;
+        reader.give_back();
+        Ok(forgotten)
+    }
+}
+
+/// Whether a state and the generation that it is of were written and forgotten at the same moment.
+fn is_of_another(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
 }
 
 impl Shelf for Postgres {
@@ -71,7 +93,7 @@ impl Shelf for Postgres {
     fn forget_generation(&self, generation: u64) -> Answer<'_, u64> {
         async move {
             match self.change(sqlx::query(sql::FORGET_STATES).bind(signed(generation))).await? {
-                0 => self.change(sqlx::query(sql::FORGET_GENERATION).bind(signed(generation))).await,
+                0 => self.forget_empty(generation).await,
                 some => Ok(some),
             }
         }

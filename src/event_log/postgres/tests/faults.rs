@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use futures_util::future::{join, join_all};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{Seq, Version},
     event_log::{
-        AppendError, EventLog, ReadError, Ring, Snapshot, UnavailableKind,
+        AppendError, EventLog, Position, ReadError, Ring, Snapshot, UnavailableKind,
         postgres::open::Patience,
         suite::{append, fill, ids, stream},
     },
@@ -298,4 +298,28 @@ async fn a_damaged_snapshot_is_passed_over() {
     schema.run("UPDATE snapshots SET content = 'x'").await;
     assert_eq!(log.snapshot(&stream, Seq(9)).await.unwrap(), None);
     log.close().await;
+}
+
+#[tokio::test]
+async fn a_generation_is_forgotten_although_a_node_still_saves_into_it() {
+    let (log, schema) = fresh().await;
+    let stream = stream("d");
+    fill(&log, &stream, 3).await;
+    log.adapter.begin_generation("odd.1", Position(0)).await.unwrap();
+    let id = log.adapter.generations("odd.1").await.unwrap()[0].id;
+    let connect = async || PgConnection::connect(&schema.url()).await.unwrap();
+    let (mut node, mut onlooker) = (connect().await, connect().await);
+    node.execute("BEGIN").await.unwrap();
+    let save = "INSERT INTO kept SELECT $1, id, 3, 1, 'x' FROM streams WHERE name = $2";
+    let save = sqlx::query(save).bind(i64::try_from(id).unwrap()).bind(stream.as_str());
+    save.execute(&mut node).await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM projections%'";
+    let commit = async {
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut onlooker).await.unwrap() == 0 {}
+        node.execute("COMMIT").await.unwrap();
+    };
+    let (forgotten, ()) = join(log.adapter.forget_generation(id), commit).await;
+    assert_eq!(forgotten.unwrap(), 1, "there is more to forget");
+    while log.adapter.forget_generation(id).await.unwrap() > 0 {}
+    assert_eq!(log.adapter.generations("odd.1").await.unwrap(), []);
 }
