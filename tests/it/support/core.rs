@@ -117,8 +117,9 @@ pub(crate) struct Core {
     phase: Phase,
     /// Whether `base` can be resumed from.
     knows_base: bool,
-    /// Syncs asked for and not answered.
+    /// Syncs asked for and not answered, and how many ever were asked for.
     asked: usize,
+    syncs: usize,
     previous: Option<String>,
     counter: u64,
     outbox: Vec<Value>,
@@ -153,6 +154,7 @@ impl Core {
             phase: Phase::Unopened,
             knows_base: false,
             asked: 0,
+            syncs: 0,
             previous: None,
             counter: 0,
             outbox: Vec::new(),
@@ -340,7 +342,8 @@ impl Core {
     /// Asks for a full sync in the middle of everything.
     pub(crate) fn ask_for_sync(&mut self) -> Value {
         self.asked += 1;
-        json!({"type": "system", "event": "document_sync", "data": {}})
+        self.syncs += 1;
+        json!({"type": "system", "event": "document_sync", "data": {}, "message_id": format!("sync:{}", self.syncs)})
     }
 
     /// One of the edits in flight or acknowledged, to be sent once more.
@@ -367,7 +370,7 @@ impl Core {
         let data = &envelope["data"];
         match (text(&envelope["type"]), text(&envelope["event"])) {
             ("system", "connection_ack") => self.opened(data),
-            ("system", "document_sync") => self.synced(data),
+            ("system", "document_sync") => self.synced(data, &envelope["message_id"]),
             ("system", "error") => self.error(data),
             ("system", "disconnect") => Received::Disconnect { code: number(&data["code"]) },
             ("operation", "operation_ack") => self.acknowledge(envelope),
@@ -450,7 +453,7 @@ impl Core {
         Received::Opened { resumed }
     }
 
-    fn synced(&mut self, data: &Value) -> Received {
+    fn synced(&mut self, data: &Value, asked_by: &Value) -> Received {
         let (document, version) = (&data["document"], number(&data["document"]["version"]));
         assert_eq!(text(&document["id"]), self.document, "{data}");
         let content = wire::from_ops(&document["delta"]);
@@ -464,7 +467,17 @@ impl Core {
         match self.phase {
             Phase::Live => {
                 assert_eq!(remarks, self.remarks, "{}: comments are as the events said", self.client_id);
-                self.asked = self.asked.checked_sub(1).expect("a sync was asked for");
+                // One answer is for all that was asked before it and still waits.
+                let number = asked_by.as_str().and_then(|id| id.strip_prefix("sync:")?.parse().ok());
+                let number: usize = number.unwrap_or_else(|| panic!("an answer to {asked_by}"));
+                let left = self.syncs - number;
+                assert!(
+                    left < self.asked,
+                    "{asked_by} was answered before, of {} with {} open",
+                    self.syncs,
+                    self.asked
+                );
+                self.asked = left;
                 assert_eq!(version, self.version, "a sync comes in order with acks and broadcasts");
                 assert_eq!(content, self.base, "a sync equals what acks and broadcasts said");
                 self.compare_cursors(data);
