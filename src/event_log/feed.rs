@@ -76,6 +76,11 @@ impl EventLog {
         Ok(published)
     }
 
+    /// The last position that was taken, maybe by an event that is not committed yet. Nobody has read further.
+    pub async fn end_of_feed(&self) -> Result<Position, ReadError> {
+        Ok(self.adapter.ends().await?.taken)
+    }
+
     /// Up to where the feed can be read by one who stands at `after`. Waits a moment if it cannot be yet, for
     /// commits that are under way.
     async fn settled_after(&self, after: Position) -> Result<Position, Unavailable> {

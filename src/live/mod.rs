@@ -50,7 +50,7 @@ pub use opening::Joined;
 pub use outbox::{Goodbye, Item, Outbox, Taken};
 pub use presence::{PresenceMessage, WaitingPresence};
 pub use retelling::Retelling;
-pub use serving::{Done, Order, Restore, Task};
+pub use serving::{Done, Order, Restore, SERVERS, Task};
 pub use subscriber::Subscriber;
 pub use sync::{Encoded, Encoder, SharedSync, WaitingSync};
 

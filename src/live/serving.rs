@@ -85,8 +85,8 @@ pub struct Done {
     pub was_repeated: bool,
 }
 
-/// Whose edits these are, beside the user's.
-const CLIENT: &str = "server";
+/// Whose edits these are, beside the user's: the id of no client.
+pub const SERVERS: &str = "server";
 /// Nobody's: connections are counted from 1.
 const NO_CONNECTION: ConnectionId = ConnectionId(0);
 
@@ -143,7 +143,7 @@ impl OpenDocument {
 }
 
 fn client_id() -> ClientId {
-    ClientId::parse(CLIENT).expect("a plain word")
+    ClientId::parse(SERVERS).expect("a plain word")
 }
 
 fn as_done(done: &Committed, was_repeated: bool) -> Done {

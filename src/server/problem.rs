@@ -50,6 +50,7 @@ codes! {
     DocumentExists = 409 "DOCUMENT_EXISTS",
     MessageIdConflict = 409 "MESSAGE_ID_CONFLICT",
     VersionAhead = 409 "VERSION_AHEAD",
+    AheadOfLog = 409 "AHEAD_OF_LOG",
     DocumentErased = 410 "DOCUMENT_ERASED",
     BodyTooLarge = 413 "BODY_TOO_LARGE",
     DocumentTooLarge = 413 "DOCUMENT_TOO_LARGE",

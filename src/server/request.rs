@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     auth::{GuestQuery, carried},
     domain::{ClientId, DocumentId, IdError, PositionEncoding, Version},
+    live::SERVERS,
     protocol::document::Form,
 };
 
@@ -39,6 +40,10 @@ impl OpenRequest {
             Some(id) => ClientId::parse(id),
             None => ClientId::parse(&format!("client-{}", Uuid::new_v4().simple())),
         };
+        if query.text("client_id") == Some(SERVERS) {
+            // It would take the edits that its user makes over HTTP for its own.
+            return Err(bad("`client_id` must not be `server`, which stands for edits that were made over HTTP"));
+        }
         let guest = GuestQuery::parse(query.text("user_id"), query.text("name"), query.text("color"));
         let token = carried(query.text("token"), text(headers, header::AUTHORIZATION), protocols(headers));
         let encodings = [("utf-16", PositionEncoding::Utf16), ("utf-32", PositionEncoding::Utf32)];

@@ -11,7 +11,7 @@ use crate::{
         history::{EventPageJson, Record, Source as Named, Told, event_as_json},
         schema::EXACT,
     },
-    server::problem::Problem,
+    server::problem::{Code, Problem},
 };
 
 use super::{
@@ -28,15 +28,17 @@ pub(super) const LARGEST_PAGE: u64 = 1_000;
 /// `GET /v1/documents/{id}/events`
 pub(super) async fn of_document(ask: &Ask, id: &DocumentId) -> Answer {
     let place = history::find(&ask.shared.log, id, When::Now).await?;
-    events(ask, Source::Document(id.clone(), place.stream), Some(place.seq.0)).await
+    events(ask, Source::Document(id.clone(), place.stream), (Some(place.seq.0), place.seq.0)).await
 }
 
 /// `GET /v1/events`: of all streams, in the order of their commits.
 pub(super) async fn feed(ask: &Ask) -> Answer {
-    events(ask, Source::Feed, None).await
+    let taken = ask.shared.log.end_of_feed().await?;
+    events(ask, Source::Feed, (None, taken.0)).await
 }
 
-async fn events(ask: &Ask, source: Source, end: Option<u64>) -> Answer {
+/// `end`: where a stream ends that does not follow, if that is to be where the log ends now; `log_end`: where that is.
+async fn events(ask: &Ask, source: Source, (end, log_end): (Option<u64>, u64)) -> Answer {
     // Browsers send an empty one before the first event has come.
     let after = match ask.headers.get("last-event-id").filter(|id| !id.is_empty()) {
         Some(id) => {
@@ -48,7 +50,19 @@ async fn events(ask: &Ask, source: Source, end: Option<u64>) -> Answer {
     // No log gets that far, and what is answered is to be a number that every reader knows exactly.
     let after = after.min(EXACT);
     let follow = ask.query.flag("follow")?;
-    let Some(format) = wanted(&ask.headers) else {
+    let format = wanted(&ask.headers);
+    // Waiting for what comes behind it would be waiting in silence, and what comes until then would be lost to this reader.
+    if after > log_end {
+        if format == Some(Format::EventStream) {
+            return Ok(stream::ahead(log_end));
+        }
+        let detail = format!(
+            "the log ends at {log_end}, and {after} is behind that: it is of another log, or of this one before it was \
+             restored. Read from 0 again"
+        );
+        return Err(Problem::new(Code::AheadOfLog, detail));
+    }
+    let Some(format) = format else {
         if follow == Some(true) {
             return Err(bad("`follow` needs `Accept: application/x-ndjson` or `Accept: text/event-stream`"));
         }

@@ -76,6 +76,16 @@ pub(super) fn open(ask: &Ask, source: Source, wish: Wish) -> warp::reply::Respon
     response
 }
 
+/// For an `EventSource` that stands behind the end of the log: it learns nothing from a status, so an event says so.
+pub(super) fn ahead(log_end: u64) -> warp::reply::Response {
+    let said = format!("event: disconnect\ndata: {{\"reason\":\"ahead_of_log\",\"end\":{log_end}}}\n\n");
+    let mut response = said.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 struct Sender {
     shared: Arc<Shared>,
     identity: Identity,

@@ -313,6 +313,7 @@ fn streaming<Page: JsonSchema>(route: Route, number: &'static str) -> Route {
         .gives::<Page>(200, "A page; or, as `Accept` says, a stream, of whose lines (or `data`) the schema is.")
         .gives_as(200, "", "application/x-ndjson", Some(looks::<EventJson>))
         .gives_as(200, "", "text/event-stream", Some(looks::<EventJson>))
+        .fails(&[409])
 }
 
 /// As of when.

@@ -116,6 +116,7 @@ async fn what_is_malformed_is_refused_before_the_upgrade() {
     for (name, value) in [
         ("client_id", ""),
         ("client_id", "sp ace"),
+        ("client_id", "server"),
         ("client_id", &"x".repeat(129)),
         ("position_encoding", "utf-8"),
         ("position_encoding", "UTF-16"),

@@ -21,6 +21,7 @@ on_every_database! {
     a_reader_that_is_cut_off_again_and_again_gets_every_event_once
     a_stream_ends_with_the_token_with_a_ban_and_with_the_service
     the_feed_has_everything_in_order
+    who_stands_behind_the_end_of_the_log_is_told
     who_follows_is_rung_for
 }
 
@@ -62,6 +63,32 @@ async fn events_come_in_pages_in_lines_and_as_they_happen() {
     }
     let bad = answer(server.ask(Method::GET, path).header("last-event-id", "x")).await.problem(400);
     assert!(bad.contains("Last-Event-ID"));
+}
+
+/// After a restore from a backup: whoever stands behind the end would wait in silence, and miss what comes up to there.
+async fn who_stands_behind_the_end_of_the_log_is_told() {
+    let server = Server::start().await;
+    let mut ann = guest(&server, "doc", "ann").await;
+    commit(&mut ann, &edit("m", 0, insert(0, "a"))).await;
+    let last = server.look("/v1/events?limit=1000").await.with(200)["next"].as_u64().unwrap();
+    // Of the feed more may come at any time: who came and went.
+    for (path, end, ahead) in [("/v1/documents/doc/events", 1, 2), ("/v1/events", last, last + 1_000)] {
+        for accept in ["application/json", LINES] {
+            for follow in ["", "&follow=true"].iter().take(if accept == LINES { 2 } else { 1 }) {
+                let asked = server.ask(Method::GET, &format!("{path}?after={ahead}{follow}")).header("accept", accept);
+                let refused = answer(asked).await;
+                assert_eq!(refused.json["code"], "AHEAD_OF_LOG", "{path} {accept}");
+                assert!(refused.problem(409).contains("the log ends at"));
+            }
+        }
+        let asked = server.ask(Method::GET, path).header("accept", SSE).header("last-event-id", ahead.to_string());
+        let mut told = Events::of(asked).await;
+        let said = told.event().await;
+        assert_eq!(said["reason"], "ahead_of_log", "{path}");
+        assert!(said["end"].as_u64().unwrap() >= end);
+        assert_eq!(told.next().await, None, "and that is all");
+        server.look(&format!("{path}?after={end}")).await.with(200);
+    }
 }
 
 async fn a_reader_that_is_cut_off_again_and_again_gets_every_event_once() {
