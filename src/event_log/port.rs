@@ -305,7 +305,7 @@ pub(super) enum Scrub {
     },
 }
 
-/// What became of a scrub.
+/// The outcome of a scrub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scrubbed {
     /// Nothing is left of what was deleted.

@@ -200,7 +200,7 @@ impl Batch<'_> {
         committed
     }
 
-    /// What a client sees, up to the end of the batch: a copy, with which may be done whatever is to be.
+    /// A copy of the client's context, brought up to the end of the batch. The caller may change it.
     pub(super) async fn view<U: Counted>(
         &self,
         client: &ClientKey,
@@ -211,7 +211,7 @@ impl Batch<'_> {
         let mut context = match clients.decided::<U>(client) {
             Some(context) => context.clone(),
             None => {
-                // What others have in the batch has not happened yet, and may never.
+                // Edits of this batch are not committed yet, and may never be: a context that is kept must not hold them.
                 let committed = Edits { batch: &[], ..edits };
                 if let Some(kept) = clients.kept::<U>(client, base) {
                     committed.catch_up(kept).await?;

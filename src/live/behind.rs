@@ -39,16 +39,16 @@ pub(super) struct Behind {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What it has sent, and that it goes or asks for the document.
+    /// Its commands in the order in which they came: submissions, requests for the document, its leaving.
     commands: VecDeque<Command>,
     is_preparing: bool,
 }
 
 /// So many edits of others may be carried over in an ordinary batch.
 const NEAR: usize = 1_000;
-/// What one turn may cost: own edits times edits of others.
+/// The cost of one turn at most: the client's edits times the edits of others that each is carried over.
 const TURN: usize = 100_000;
-/// What may wait of one client; more is refused.
+/// Commands of one client that may wait; more are refused.
 const MOST: usize = 4_096;
 
 impl Behind {
@@ -122,7 +122,7 @@ impl OpenDocument {
             }
             drop(turn);
             let order = Order { task: Task::Prepared(edit, Arc::new(context)), ..order };
-            // Whoever waits for it asks again if the document has ended meanwhile.
+            // If the document has ended meanwhile, the caller finds its reply dropped and asks again.
             let _ended = live.open(&id).send(Command::Serve(Box::new(order), reply)).await;
         });
         None
@@ -144,7 +144,7 @@ impl OpenDocument {
             };
             drop(turn);
             if let Some(handle) = live.directory.handle(&id) {
-                // Who waits for it comes again if the document has ended meanwhile.
+                // If the document has ended meanwhile, its clients reconnect and send again.
                 let _ended = handle.send(Command::Prepared(Box::new((client, context)))).await;
             }
         });
@@ -212,7 +212,7 @@ impl OpenDocument {
                 waiting.commands.push_front(Command::Submit(it));
                 break;
             }
-            // What a connection sent that is gone was never acknowledged, and its owner sends it again.
+            // Submissions of a closed connection were never acknowledged; their client sends them again.
             if self.subscriber(it.connection).is_some() {
                 submissions.push(*it);
             }
@@ -236,7 +236,7 @@ impl OpenDocument {
                     self.clients.forget(&gone.client);
                 }
             }
-            // Nobody waits for the answer if the connection is gone altogether.
+            // The session may have ended already; then the answer is not read.
             let _ = reply.send(());
         }
     }

@@ -1,4 +1,4 @@
-//! What is known of the clients whose edits are decided.
+//! The contexts of clients, as far as a document keeps them.
 //!
 //! A context says what its client sees, and stays true whatever becomes of an edit: so one that is kept holds nothing but what
 //! is committed, and neither a refused edit nor a lost race costs it. What a batch makes of it is a copy, which takes its
@@ -41,12 +41,12 @@ impl Clients {
         self.decided.get(client).or_else(|| self.kept.get(client))?.last.as_ref()
     }
 
-    /// What it sees, as far as the batch has come.
+    /// Its context as of the batch that is being decided, if that has an edit of it.
     pub(super) fn decided<U: Counted>(&self, client: &ClientKey) -> Option<&Context<U>> {
         self.decided.get(client).and_then(|it| U::peek(&it.context))
     }
 
-    /// What it sees, as of committed edits, if it has seen `base`. A context that a refused edit of a later version has left
+    /// Its context as of committed edits, if that begins at `base` or earlier. A context that a refused edit of a later version has left
     /// says nothing of an earlier one.
     pub(super) fn kept<U: Counted>(&mut self, client: &ClientKey, base: Version) -> Option<&mut Context<U>> {
         let context = self.kept.get_mut(client).and_then(|it| U::peek_mut(&mut it.context));

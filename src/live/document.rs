@@ -214,7 +214,7 @@ impl OpenDocument {
             let idle = self.live.settings.idle_unload.saturating_sub(self.used_at.elapsed());
             let idle = if is_in_use { Duration::MAX } else { idle };
             if self.behind.has_turns() {
-                // Somebody waits for a turn: what has come is done before it, and nothing is waited for.
+                // A client that is far behind waits for its turn: take a command if there is one, and do not wait.
                 let Ok(command) = self.inbox.try_recv() else { return Next::Look };
                 self.taken += 1;
                 self.used_at = Instant::now();

@@ -48,7 +48,7 @@ const REWRITE: [&str; 3] = ["VACUUM (FULL) events", "VACUUM (FULL) snapshots", "
 
 /// The transaction that comes next: whatever is committed by now has a lower number.
 const NEXT_TRANSACTION: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text";
-/// What is older than a transaction and may keep rows that were deleted before it: a session with a snapshot in this database, or
+/// Lists what is older than a transaction and may keep rows that were deleted before it: a session with a snapshot in this database, or
 /// with a transaction in any, for the snapshots that are taken meanwhile are as old as that; a prepared transaction; a
 /// replication slot; a standby that tells what it reads. Of sessions of others a role without `pg_read_all_stats` sees
 /// nothing.

@@ -142,7 +142,7 @@ impl OpenDocument {
             !is_to_be_told && !unlogged.has(Told::Cursor, &moved.user)
         };
         let placed = moved.into_iter().filter(is_newest).map(|it| Moved { cursor: self.carried(version, &it), ..it });
-        // What was said here is there already, unless something of others came before it in the stream.
+        // A cursor of this process is in place already, unless another process's event came between.
         let is_news = |it: &Moved| self.presence.here.cursor(&it.user).is_none_or(|placed| placed.cursor != it.cursor);
         let placed: Vec<_> = placed.filter(is_news).map(|moved| (NOBODY, moved)).collect();
         for (_, moved) in &placed {

@@ -60,7 +60,7 @@ impl Deletion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) from: u32,
-    /// What is not replaced is gone from here.
+    /// The end; of a text that nothing has replaced both are the same.
     pub(super) to: u32,
 }
 

@@ -41,7 +41,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, root: &str) -> Result<
     })
 }
 
-/// What is said of JSON that cannot be read, in JSON's words: serde's are those of Rust.
+/// Puts serde's message about JSON that it cannot read into words of JSON instead of Rust.
 pub fn in_words_of_json(said: &str) -> String {
     const WORDS: [(&str, &str); 6] = [
         ("invalid type: map", "invalid type: an object"),

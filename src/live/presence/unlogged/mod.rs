@@ -48,7 +48,7 @@ pub(super) struct Taken {
     pub(super) is_first: bool,
 }
 
-/// What is told of a user and may be told anew, on any node: the last one in the stream counts.
+/// A property of a user that any node may change. The last change in the stream counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     Cursor,
@@ -136,7 +136,7 @@ impl Unlogged {
         (!events.is_empty()).then_some(Taken { events, is_first })
     }
 
-    /// What was taken is being written under these names.
+    /// Notes under which names the events that were taken are being written.
     pub(super) fn named(&self, events: &[NewPresence]) {
         let mut state = self.lock();
         let [cursors, names] = &mut state.writing;
